@@ -1,0 +1,108 @@
+# Sluice. `make help` lists the targets.
+
+VERSION ?= 0.1.0
+IMAGE ?= sluice:$(VERSION)
+CALLER_IMAGE ?= sluice-e2e-caller:$(VERSION)
+
+# Tools are pinned in go.tools.mod. The path of a tool is its import path.
+tool = go tool -modfile=$(CURDIR)/go.tools.mod
+export HELM4 = $(tool) helm.sh/helm/v4/cmd/helm
+export HELM3 = $(tool) helm.sh/helm/v3/cmd/helm
+CONTROLLER_GEN = $(tool) controller-gen
+GOLANGCI_LINT = $(tool) golangci-lint
+KUBE_API_LINT = $(tool) golangci-lint-kube-api-linter
+HELM_DOCS = $(tool) helm-docs
+HELM_UNITTEST = $(tool) helm-unittest
+KUBECONFORM = $(tool) kubeconform
+
+# Where the tests find kube-apiserver and etcd. Where it is not set, both are built here, once.
+ASSETS = $(CURDIR)/bin/controlplane
+export KUBEBUILDER_ASSETS ?= $(ASSETS)
+
+GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=v$(VERSION)"
+
+.DEFAULT_GOAL := help
+
+##@ Use
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the binary, bin/sluice
+	$(GO_BUILD) -o bin/sluice ./cmd/sluice
+
+.PHONY: run
+run: build ## Serve decisions for the sample accounts, without a cluster
+	bin/sluice serve --accounts config/samples/valid --log-format text
+
+##@ Test
+
+.PHONY: test
+test: assets ## Run the tests, against a real kube-apiserver (the first run builds it: 6 to 9 minutes)
+	go test ./...
+
+.PHONY: race
+race: assets ## Run the tests with the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz the request decoder for half a minute
+	go test ./api/httpv1 -run '^$$' -fuzz FuzzDecode -fuzztime 30s
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	go test ./limiter ./server -run '^$$' -bench . -count 5
+
+.PHONY: e2e
+e2e: ## Test the image and the chart on the cluster that KUBECONFIG names (see CONTRIBUTING.md)
+	IMAGE=$(IMAGE) CALLER_IMAGE=$(CALLER_IMAGE) go test -tags e2e ./test/e2e -count 1 -v -timeout 20m
+
+.PHONY: assets
+assets:
+	@if [ "$$KUBEBUILDER_ASSETS" = "$(ASSETS)" ]; then hack/controlplane/build "$(ASSETS)"; fi
+
+##@ Change
+
+.PHONY: generate
+generate: ## Generate what is generated: deepcopy, apply configurations, CRD, RBAC, the chart's copies of them, its README
+	$(CONTROLLER_GEN) object paths=./api/v1alpha1
+	$(CONTROLLER_GEN) applyconfiguration paths=./api/v1alpha1
+	$(CONTROLLER_GEN) crd paths=./api/v1alpha1 output:crd:dir=config/crd
+	$(CONTROLLER_GEN) rbac:roleName=sluice paths=./controllers output:rbac:dir=config/rbac
+	go run ./hack/chart .
+	$(HELM_DOCS) --chart-search-root charts --sort-values-order file --log-level warning
+
+.PHONY: verify
+verify: ## Verify that everything generated is up to date
+	hack/verify
+
+.PHONY: lint
+lint: ## Lint the code, the API and the chart
+	$(GOLANGCI_LINT) run --build-tags e2e ./...
+	$(KUBE_API_LINT) run --config .golangci-kal.yaml ./api/v1alpha1
+	for values in charts/sluice/ci/*-values.yaml; do \
+		$(HELM4) lint --strict charts/sluice --values $$values && $(HELM3) lint --strict charts/sluice --values $$values || exit 1; \
+	done
+
+##@ Ship
+
+.PHONY: image
+image: ## Build the image, and dist/sluice.tar with it, with docker, podman or buildah
+	$(GO_BUILD) -o dist/image/sluice ./cmd/sluice
+	hack/image $(IMAGE) Dockerfile dist/sluice.tar
+
+.PHONY: e2e-image
+e2e-image: ## Build the image of the end-to-end tests' caller, and dist/caller.tar with it
+	$(GO_BUILD) -o dist/image/caller ./test/e2e/caller
+	hack/image $(CALLER_IMAGE) test/e2e/Dockerfile dist/caller.tar
+
+.PHONY: chart-test
+chart-test: ## Test the chart: unit tests, rendered manifests against the schemas of Kubernetes
+	$(HELM_UNITTEST) --strict charts/sluice
+	hack/chart/conform
+
+.PHONY: chart
+chart: ## Package the chart into dist
+	$(HELM4) package charts/sluice --destination dist
