@@ -1,0 +1,98 @@
+package limiter
+
+import (
+	"errors"
+	"math"
+	"time"
+)
+
+// MaxCost is the largest cost of one check or commit: the largest limit that a MailAccount can have.
+const MaxCost = math.MaxInt32
+
+// Why a call was refused. All are returned as they are, never wrapped.
+var (
+	// ErrNotLoaded: the limits are not all known yet, so nothing can be said of any account. See [Limiter.MarkLoaded].
+	ErrNotLoaded = errors.New("limits are not loaded yet")
+	// ErrAccountNotFound: there is no such account.
+	ErrAccountNotFound = errors.New("account not found")
+	// ErrReservationNotFound: a release named an id that is unknown to this account, or none was outstanding.
+	ErrReservationNotFound = errors.New("reservation not found")
+	// ErrReservationEnded: a check or a release named a reservation that was committed, expired or, for a check,
+	// released.
+	ErrReservationEnded = errors.New("reservation has already ended")
+	// ErrReservationCost: a check repeated the id of an outstanding reservation with another cost.
+	ErrReservationCost = errors.New("reservation is held with another cost")
+	// ErrCostExceedsLimit: the cost is larger than the smallest limit, so no wait would help.
+	ErrCostExceedsLimit = errors.New("cost exceeds the limit")
+	// ErrOverloaded: the bound on outstanding reservations, over all accounts, is reached.
+	ErrOverloaded = errors.New("too many outstanding reservations")
+	// ErrInvalid: an empty id, a cost outside 1..MaxCost, or a TTL that is not positive.
+	ErrInvalid = errors.New("invalid request")
+)
+
+// Verdict is the answer to a check.
+type Verdict uint8
+
+// The verdicts. The zero value is none of them, so that a forgotten decision never lets a mail out.
+const (
+	Undecided Verdict = iota
+	Allowed
+	Deferred
+	Rejected
+)
+
+// WindowUsage is the state of one window of one account.
+type WindowUsage struct {
+	// Limit is 0 where there is no limit.
+	Limit int64
+	// Used is the cost stamped inside the window, InFlight that of the outstanding reservations.
+	Used, InFlight int64
+	// Full says that the cost asked for does not fit; FreeIn is then how long until it would, if every outstanding
+	// reservation were committed now and nobody else asked. FreeIn is 0 where Full is false.
+	Full   bool
+	FreeIn time.Duration
+}
+
+// Remaining is how much cost still fits into the window: 0 also when a limit was lowered below what was used. It is
+// meaningless without a limit.
+func (u WindowUsage) Remaining() int64 { return max(0, u.Limit-u.Used-u.InFlight) }
+
+// Decision is the answer to a check. The zero value allows nothing.
+type Decision struct {
+	Verdict Verdict
+	// Suspended says that the account is suspended: the denial has no window and no time.
+	Suspended bool
+	// Windows is the state after the decision, indexed by Window.
+	Windows [windows]WindowUsage
+	// RetryAfter is how long to wait before the same check, in a denial that is not for suspension.
+	RetryAfter time.Duration
+	// Cost and ExpiresIn describe the reservation of an allowed check. A repeated check gets what is left.
+	Cost      int64
+	ExpiresIn time.Duration
+}
+
+// Remaining is the least that remains over the limited windows; limited is false if there is none.
+func (d *Decision) Remaining() (remaining int64, limited bool) {
+	for i := range d.Windows {
+		if w := &d.Windows[i]; w.Limit > 0 && (!limited || w.Remaining() < remaining) {
+			remaining, limited = w.Remaining(), true
+		}
+	}
+	return remaining, limited
+}
+
+// Outcome is how a reservation ended.
+type Outcome uint8
+
+// The outcomes. The zero value is none of them.
+const (
+	_ Outcome = iota
+	// Committed: the reservation was outstanding and counts from now on as sent.
+	Committed
+	// Late: its deadline had passed, so it counted as sent at its deadline; it now counts from the commit on.
+	Late
+	// Unreserved: there was no such reservation; the send was recorded on top of the limits.
+	Unreserved
+	// Released: the reservation was outstanding and its slot is free again.
+	Released
+)

@@ -1,0 +1,18 @@
+// Package limiter is the exact sliding-window limiter at the heart of Sluice.
+//
+// It decides whether a mail account may send now, holds the slot of each allowed send until the caller commits or
+// releases it, and remembers a day of sends per account, so that at every instant, for every limited window W,
+//
+//	cost stamped in (now-W, now]  +  cost of outstanding reservations  <=  limit
+//
+// Everything is in memory and in integers. Time is an argument: each call takes the [Instant] at which it happens, so
+// the package starts no clock and no goroutine, and every test is a timeline. Only the standard library is imported.
+//
+// The files, from the inside out:
+//
+//   - history.go: the committed sends of one account, with a running total per window.
+//   - ledger.go: the reservations of one account, outstanding and recently ended.
+//   - account.go: the decision: one account's policy, history and ledger under one lock.
+//   - directory.go: name to account, read without a lock.
+//   - limiter.go, usage.go, sweep.go: the calls that the rest of Sluice makes.
+package limiter

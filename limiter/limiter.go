@@ -1,0 +1,209 @@
+package limiter
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// DefaultMaxReservations bounds the outstanding reservations of all accounts together, unless New is told otherwise.
+const DefaultMaxReservations = 1_000_000
+
+// Limiter keeps accounts inside their limits. Make one with [New]. All methods may be called concurrently; accounts
+// share no lock.
+type Limiter struct {
+	accounts *directory
+	ids      idHasher
+	loaded   atomic.Bool
+	// held counts the outstanding reservations of all accounts. One that expired is counted until its account is
+	// next used or swept.
+	held    atomic.Int64
+	maxHeld int64
+}
+
+// New returns a Limiter without accounts that holds at most maxReservations at a time (0 or less:
+// [DefaultMaxReservations]). It answers [ErrNotLoaded] until [Limiter.MarkLoaded].
+func New(maxReservations int) *Limiter {
+	if maxReservations <= 0 {
+		maxReservations = DefaultMaxReservations
+	}
+	return &Limiter{accounts: newDirectory(), ids: newIDHasher(), maxHeld: int64(maxReservations)}
+}
+
+// MarkLoaded says that every account is known: from now on a missing one is [ErrAccountNotFound]. It cannot be undone.
+func (l *Limiter) MarkLoaded() { l.loaded.Store(true) }
+
+// Loaded says whether MarkLoaded was called. Readiness is this, and nothing else.
+func (l *Limiter) Loaded() bool { return l.loaded.Load() }
+
+// Apply creates the account or changes its policy, which holds from the next check; history and outstanding
+// reservations stay. An account that exists with another uid was deleted and created again: the old one is purged
+// first. The result says whether anything changed.
+func (l *Limiter) Apply(k Key, uid string, p Policy) (changed bool) {
+	if a := l.accounts.get(k); a != nil {
+		a.mu.Lock()
+		if a.uid == uid && !a.purged {
+			defer a.mu.Unlock()
+			changed = a.policy != p
+			a.policy = p
+			return changed
+		}
+		a.mu.Unlock()
+		l.Purge(k)
+	}
+	l.accounts.put(k, &account{uid: uid, policy: p})
+	return true
+}
+
+// Purge removes the account with its limits, history and reservations, and returns how many entries that were: stamps
+// in the history and outstanding reservations. An account that does not exist has none.
+func (l *Limiter) Purge(k Key) (entries int) {
+	a := l.accounts.take(k)
+	if a == nil {
+		return 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	stamps, held := a.purge()
+	l.freed(held)
+	return stamps + held
+}
+
+// PurgeOther purges the account unless it has this uid, and returns how many entries that were.
+func (l *Limiter) PurgeOther(k Key, uid string) (entries int) {
+	if _, same := l.Enforced(k, uid); same {
+		return 0
+	}
+	return l.Purge(k)
+}
+
+// Retain purges every account that keep does not want, and returns how many those were.
+func (l *Limiter) Retain(keep func(Key) bool) (purged int) {
+	var gone []Key
+	l.accounts.each(func(k Key, _ *account) bool {
+		if !keep(k) {
+			gone = append(gone, k)
+		}
+		return true
+	})
+	for _, k := range gone {
+		l.Purge(k)
+	}
+	return len(gone)
+}
+
+// Enforced returns the policy in force for an account, if it exists with this uid; also before MarkLoaded.
+func (l *Limiter) Enforced(k Key, uid string) (Policy, bool) {
+	a := l.accounts.get(k)
+	if a == nil {
+		return Policy{}, false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.policy, a.uid == uid && !a.purged
+}
+
+// Ask is what a check asks for.
+type Ask struct {
+	// ID names the reservation. It must not be empty, and should be unique within the account for 15 minutes: a
+	// check that repeats the ID of an outstanding reservation gets that same reservation.
+	ID string
+	// Cost is how much of each limit to take, 1..MaxCost.
+	Cost int64
+	// TTL is how long to hold the slot. After that it counts as sent.
+	TTL time.Duration
+}
+
+// Check decides whether a send may happen now. If so it holds a slot under ask.ID, until Commit, Release, or until
+// ask.TTL has passed. A denied check changes nothing; neither does one that returns an error.
+func (l *Limiter) Check(now Instant, k Key, ask Ask) (d Decision, err error) {
+	if ask.ID == "" || ask.Cost < 1 || ask.Cost > MaxCost || ask.TTL <= 0 {
+		return d, ErrInvalid
+	}
+	a, err := l.lock(now, k)
+	if err != nil {
+		return d, err
+	}
+	defer a.mu.Unlock()
+	if a.policy.Suspended {
+		return a.suspended(), nil
+	}
+	id := l.ids.hash(ask.ID)
+	if i := a.ledger.find(id); i != none {
+		return a.known(i, ask.Cost)
+	}
+	if err := a.decide(&d, now, ask.Cost); err != nil || d.Verdict != Allowed {
+		return d, err
+	}
+	if l.held.Add(1) > l.maxHeld {
+		l.held.Add(-1)
+		return Decision{}, ErrOverloaded
+	}
+	a.reserve(&d, id, ask.Cost, ask.TTL)
+	return d, nil
+}
+
+// Commit records that the mail of a reservation has left; it counts from now on. It is never refused for the state of
+// the reservation: the mail has left. An empty id means the oldest outstanding reservation. A cost of 0 means the
+// reservation's, or 1 where there is none; another cost is recorded instead. Repeating a commit changes nothing.
+func (l *Limiter) Commit(now Instant, k Key, id string, cost int64) (Outcome, error) {
+	if cost < 0 || cost > MaxCost {
+		return 0, ErrInvalid
+	}
+	a, err := l.lock(now, k)
+	if err != nil {
+		return 0, err
+	}
+	defer a.mu.Unlock()
+	i := a.oldest()
+	if id != "" {
+		hash := l.ids.hash(id)
+		if i = a.ledger.find(hash); i == none {
+			a.noteUnreserved(hash, cost)
+		}
+	}
+	outcome, freed := a.commit(i, cost)
+	l.freed(freed)
+	return outcome, nil
+}
+
+// Release gives back the slot of an outstanding reservation, of a send that did not happen. An empty id means the
+// oldest outstanding reservation. Releasing twice is harmless; what was committed or expired cannot be released.
+func (l *Limiter) Release(now Instant, k Key, id string) (Outcome, error) {
+	a, err := l.lock(now, k)
+	if err != nil {
+		return 0, err
+	}
+	defer a.mu.Unlock()
+	i := a.oldest()
+	if id != "" {
+		i = a.ledger.find(l.ids.hash(id))
+	}
+	outcome, freed, err := a.release(i)
+	l.freed(freed)
+	return outcome, err
+}
+
+// lock finds the account, locks it and brings it to the present.
+func (l *Limiter) lock(now Instant, k Key) (*account, error) {
+	if !l.loaded.Load() {
+		return nil, ErrNotLoaded
+	}
+	a := l.accounts.get(k)
+	if a == nil {
+		return nil, ErrAccountNotFound
+	}
+	a.mu.Lock()
+	if a.purged {
+		a.mu.Unlock()
+		return nil, ErrAccountNotFound
+	}
+	l.freed(a.advance(now.Mono))
+	return a, nil
+}
+
+// freed counts reservations that are no longer outstanding.
+func (l *Limiter) freed(n int) {
+	if n != 0 { // most calls free none; they need not touch the shared counter
+		l.held.Add(-int64(n))
+	}
+}

@@ -1,0 +1,274 @@
+package limiter_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sluice-mail/sluice/limiter"
+)
+
+// model is the limiter as one would write it without a thought for speed: a slice of sends, a slice of reservations,
+// and every question answered by looking at all of them.
+type model struct {
+	limits limiter.Limits
+	sends  []send
+	held   []held
+	ended  map[string]string // id to outcome
+	past   map[string]held   // expired or released
+}
+
+type send struct{ at, cost int64 }
+
+type held struct {
+	id             string
+	cost, deadline int64
+}
+
+// expire turns what is past its deadline into sends.
+func (m *model) expire(now int64) {
+	slices.SortStableFunc(m.held, func(a, b held) int { return int(a.deadline - b.deadline) })
+	for len(m.held) > 0 && m.held[0].deadline <= now {
+		h := m.held[0]
+		m.held = m.held[1:]
+		m.sends = append(m.sends, send{h.deadline, h.cost})
+		m.ended[h.id], m.past[h.id] = "expired", h
+	}
+}
+
+func (m *model) inFlight() (sum int64) {
+	for _, h := range m.held {
+		sum += h.cost
+	}
+	return sum
+}
+
+func used(sends []send, now int64, w limiter.Window) (sum int64) {
+	for _, s := range sends {
+		if s.at > now-int64(w.Length()) && s.at <= now {
+			sum += s.cost
+		}
+	}
+	return sum
+}
+
+// fits says whether a cost fits at an instant, given sends and a further cost in flight.
+func (m *model) fits(sends []send, now, inFlight, cost int64) bool {
+	for w, limit := range m.limits {
+		if limit > 0 && used(sends, now, limiter.Window(w))+inFlight+cost > limit {
+			return false
+		}
+	}
+	return true
+}
+
+// earliest is the first instant at which a cost fits if what is in flight is committed now: only the instants at which
+// a send leaves a window can be it.
+func (m *model) earliest(now, cost int64) int64 {
+	sends := append(slices.Clone(m.sends), send{now, m.inFlight()})
+	best := int64(-1)
+	for _, s := range sends {
+		for w := range m.limits {
+			t := s.at + int64(limiter.Window(w).Length())
+			if t > now && (best < 0 || t < best) && m.fits(sends, t, 0, cost) {
+				best = t
+			}
+		}
+	}
+	return best
+}
+
+func (m *model) check(now int64, id string, cost, ttl int64) string {
+	for _, h := range m.held {
+		if h.id == id {
+			if h.cost != cost {
+				return "other cost"
+			}
+			return "allow"
+		}
+	}
+	if m.ended[id] != "" {
+		return "ended"
+	}
+	for _, limit := range m.limits {
+		if limit > 0 && cost > limit {
+			return "exceeds"
+		}
+	}
+	if !m.fits(m.sends, now, m.inFlight(), cost) {
+		return fmt.Sprintf("defer %s", time.Duration(m.earliest(now, cost)-now))
+	}
+	m.held = append(m.held, held{id, cost, now + ttl})
+	return "allow"
+}
+
+func (m *model) commit(now int64, id string) string {
+	if i := slices.IndexFunc(m.held, func(h held) bool { return h.id == id }); i >= 0 {
+		m.sends = append(m.sends, send{now, m.held[i].cost})
+		m.held = slices.Delete(m.held, i, i+1)
+		m.ended[id] = "committed"
+		return "committed"
+	}
+	switch m.ended[id] {
+	case "expired":
+		h := m.past[id]
+		i := slices.Index(m.sends, send{h.deadline, h.cost})
+		m.sends = append(slices.Delete(m.sends, i, i+1), send{now, h.cost})
+		m.ended[id] = "late"
+		return "late"
+	case "", "released":
+		m.sends = append(m.sends, send{now, max(1, m.past[id].cost)})
+		m.ended[id] = "unreserved"
+		return "unreserved"
+	}
+	return m.ended[id]
+}
+
+func (m *model) release(id string) string {
+	if i := slices.IndexFunc(m.held, func(h held) bool { return h.id == id }); i >= 0 {
+		m.past[id] = m.held[i]
+		m.held = slices.Delete(m.held, i, i+1)
+		m.ended[id] = "released"
+		return "released"
+	}
+	switch m.ended[id] {
+	case "":
+		return "no reservation"
+	case "released":
+		return "released"
+	}
+	return "ended"
+}
+
+// TestModel plays random calls against the limiter and the model, and wants the same answers, to the nanosecond. Each
+// stretch of time stays below 15 minutes in sum over the life of an id, which the model never forgets.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := limiter.New(0)
+		l.MarkLoaded()
+		m := &model{ended: map[string]string{}, past: map[string]held{}}
+		drawLimits := func() {
+			limit := rapid.Int64Range(0, 6)
+			m.limits = limits(limit.Draw(t, "minute"), limit.Draw(t, "hour"), limit.Draw(t, "day"))
+			l.Apply(account, "uid", limiter.Policy{Limits: m.limits})
+		}
+		drawLimits()
+		var now int64
+		generation := 0 // ids are not used again after a long pause
+		id := rapid.Custom(func(t *rapid.T) string {
+			return fmt.Sprintf("%d-%s", generation, rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"}).Draw(t, "id"))
+		})
+		compare := func(got, want string) {
+			if got != want {
+				t.Fatalf("at %s: got %q, want %q", time.Duration(now), got, want)
+			}
+			for w := range limiter.Window(3) {
+				u, err := l.Usage(limiter.Instant{Mono: now}, account)
+				if err != nil || u.Windows[w].Used != used(m.sends, now, w) || u.InFlight != m.inFlight() {
+					t.Fatalf("at %s: usage is %+v, %v, want %d + %d", time.Duration(now), u, err, used(m.sends, now, w), m.inFlight())
+				}
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"wait": func(t *rapid.T) {
+				now += rapid.Int64Range(0, int64(25*time.Second)).Draw(t, "wait")
+				m.expire(now)
+			},
+			"wait long": func(t *rapid.T) {
+				generation++
+				now += int64(15*time.Minute) + rapid.Int64Range(0, int64(6*time.Hour)).Draw(t, "wait")
+				m.expire(now)
+				if rapid.Bool().Draw(t, "sweep") {
+					l.Sweep(limiter.Instant{Mono: now})
+				}
+			},
+			"check": func(t *rapid.T) {
+				id, cost := id.Draw(t, "id"), rapid.Int64Range(1, 3).Draw(t, "cost")
+				ttl := rapid.Int64Range(1, int64(90*time.Second)).Draw(t, "ttl")
+				d, err := l.Check(limiter.Instant{Mono: now}, account, limiter.Ask{ID: id, Cost: cost, TTL: time.Duration(ttl)})
+				got := describe(d, err)
+				if d.Verdict == limiter.Allowed {
+					got = "allow"
+				}
+				compare(got, m.check(now, id, cost, ttl))
+			},
+			"commit": func(t *rapid.T) {
+				id := id.Draw(t, "id")
+				o, err := l.Commit(limiter.Instant{Mono: now}, account, id, 0)
+				compare(outcome(o, err), m.commit(now, id))
+			},
+			"release": func(t *rapid.T) {
+				id := id.Draw(t, "id")
+				o, err := l.Release(limiter.Instant{Mono: now}, account, id)
+				compare(outcome(o, err), m.release(id))
+			},
+			"limits": func(*rapid.T) { drawLimits() },
+		})
+	})
+}
+
+// TestObserver is the guarantee as the provider sees it. Callers check, send at an instant of their own between check
+// and commit, die before or after sending, or commit after their deadline what they sent before it. The provider counts
+// each mail when it was sent, and in no window of any length does it count more than the limit.
+func TestObserver(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limit := rapid.Int64Range(1, 5)
+		want := limits(limit.Draw(t, "minute"), limit.Draw(t, "hour"), limit.Draw(t, "day"))
+		l := limiter.New(0)
+		l.MarkLoaded()
+		l.Apply(account, "uid", limiter.Policy{Limits: want})
+		type caller struct {
+			id     string
+			commit int64
+		}
+		var now int64
+		var busy []caller
+		var counted []send
+		for i := range rapid.IntRange(1, 60).Draw(t, "checks") {
+			next := now + rapid.Int64Range(0, int64(30*time.Second)).Draw(t, "pause")
+			if rapid.IntRange(0, 9).Draw(t, "long pause") == 0 {
+				next += rapid.Int64Range(0, int64(2*time.Hour)).Draw(t, "pause")
+			}
+			slices.SortFunc(busy, func(a, b caller) int { return int(a.commit - b.commit) })
+			for len(busy) > 0 && busy[0].commit <= next { // commits happen on the way there
+				if _, err := l.Commit(limiter.Instant{Mono: busy[0].commit}, account, busy[0].id, 0); err != nil {
+					t.Fatal(err)
+				}
+				busy = busy[1:]
+			}
+			now = next
+			id, ttl := fmt.Sprint(i), rapid.Int64Range(int64(time.Second), int64(5*time.Minute)).Draw(t, "ttl")
+			cost := rapid.Int64Range(1, 2).Draw(t, "cost")
+			d, err := l.Check(limiter.Instant{Mono: now}, account, limiter.Ask{ID: id, Cost: cost, TTL: time.Duration(ttl)})
+			if errors.Is(err, limiter.ErrCostExceedsLimit) || d.Verdict == limiter.Deferred {
+				continue
+			}
+			sentAt := now + rapid.Int64Range(0, ttl).Draw(t, "sent at")
+			switch rapid.SampledFrom([]string{"commit", "late", "die unsent", "die sent", "release"}).Draw(t, "then") {
+			case "commit":
+				commitAt := rapid.Int64Range(sentAt, now+ttl).Draw(t, "commit at")
+				counted, busy = append(counted, send{sentAt, cost}), append(busy, caller{id, commitAt})
+			case "late":
+				commitAt := now + ttl + rapid.Int64Range(0, int64(time.Minute)).Draw(t, "late by")
+				counted, busy = append(counted, send{sentAt, cost}), append(busy, caller{id, commitAt})
+			case "die sent":
+				counted = append(counted, send{sentAt, cost})
+			case "release":
+				if _, err := l.Release(limiter.Instant{Mono: now}, account, id); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, last := range counted {
+			for w, limit := range want {
+				if n := used(counted, last.at, limiter.Window(w)); n > limit {
+					t.Fatalf("the provider counted %d in the %s up to %s, the limit is %d", n, limiter.Window(w), time.Duration(last.at), limit)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,97 @@
+package limiter
+
+import (
+	"cmp"
+	"container/heap"
+	"slices"
+	"time"
+)
+
+// Usage is the state of one account.
+type Usage struct {
+	Key      Key
+	Policy   Policy
+	InFlight int64
+	// Windows is indexed by Window; Full and FreeIn are those of a cost of 1.
+	Windows [windows]WindowUsage
+	// Full says that a check of cost 1 would be denied now, for want of a slot. NextSlot is then how long until
+	// the earliest slot, whatever the account's DeferTo.
+	Full     bool
+	NextSlot time.Duration
+}
+
+// Usage reports the state of one account.
+func (l *Limiter) Usage(now Instant, k Key) (Usage, error) {
+	a, err := l.lock(now, k)
+	if err != nil {
+		return Usage{}, err
+	}
+	defer a.mu.Unlock()
+	return a.usage(k), nil
+}
+
+func (a *account) usage(k Key) Usage {
+	u := Usage{Key: k, Policy: a.policy, InFlight: a.inFlight()}
+	a.report(&u.Windows, 1)
+	for w := range u.Windows {
+		u.Full = u.Full || u.Windows[w].Full
+		u.NextSlot = max(u.NextSlot, u.Windows[w].FreeIn)
+	}
+	return u
+}
+
+// List reports accounts in the order of their keys: those of one namespace, or of all if it is empty, that come after
+// a key, at most limit of them. More says whether there are any beyond. An account that is created or deleted while
+// the pages are read may or may not be in them; no other one is missed or repeated.
+func (l *Limiter) List(now Instant, namespace string, after Key, limit int) (page []Usage, more bool, err error) {
+	if !l.loaded.Load() {
+		return nil, false, ErrNotLoaded
+	}
+	keys := l.keysAfter(namespace, after, limit+1)
+	if more = len(keys) > limit; more {
+		keys = keys[:limit]
+	}
+	page = make([]Usage, 0, len(keys))
+	for _, k := range keys {
+		if u, err := l.Usage(now, k); err == nil { // else it was deleted meanwhile
+			page = append(page, u)
+		}
+	}
+	return page, more, nil
+}
+
+// keysAfter returns the n smallest keys of a namespace that come after a key. It visits all accounts, and keeps n.
+func (l *Limiter) keysAfter(namespace string, after Key, n int) []Key {
+	var smallest keyHeap
+	l.accounts.each(func(k Key, _ *account) bool {
+		switch {
+		case namespace != "" && k.Namespace != namespace, k.compare(after) <= 0:
+		case len(smallest) < n:
+			heap.Push(&smallest, k)
+		case k.compare(smallest[0]) < 0:
+			smallest[0] = k
+			heap.Fix(&smallest, 0)
+		}
+		return true
+	})
+	slices.SortFunc(smallest, Key.compare)
+	return smallest
+}
+
+func (k Key) compare(other Key) int {
+	return cmp.Or(cmp.Compare(k.Namespace, other.Namespace), cmp.Compare(k.Name, other.Name))
+}
+
+// keyHeap has the largest key on top.
+type keyHeap []Key
+
+func (h keyHeap) Len() int           { return len(h) }
+func (h keyHeap) Less(i, j int) bool { return h[i].compare(h[j]) > 0 }
+func (h keyHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *keyHeap) Push(k any)        { *h = append(*h, k.(Key)) }
+func (h *keyHeap) Pop() any {
+	last := len(*h) - 1
+	k := (*h)[last]
+	*h = (*h)[:last]
+	return k
+}
