@@ -1,0 +1,173 @@
+package httpv1
+
+import (
+	"strconv"
+	"time"
+)
+
+// The values of Decision.Decision, and of Usage.Behavior ("Defer" or "Reject").
+const (
+	Allow  = "Allow"
+	Defer  = "Defer"
+	Reject = "Reject"
+)
+
+// ReasonSuspended is the Decision.Reason of every denial by a suspended account.
+const ReasonSuspended = "Suspended"
+
+// The values of Result.Outcome.
+const (
+	Committed  = "Committed"
+	Late       = "Late"
+	Unreserved = "Unreserved"
+	Released   = "Released"
+)
+
+// Time is an instant as the API writes it: RFC 3339, in UTC, with milliseconds.
+type Time struct{ time.Time }
+
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+// MarshalText writes the time in the API's form.
+func (t Time) MarshalText() ([]byte, error) { return t.UTC().AppendFormat(nil, timeFormat), nil }
+
+// MarshalJSON writes the time in the API's form, in quotes.
+func (t Time) MarshalJSON() ([]byte, error) { return t.appendJSON(nil), nil }
+
+func (t Time) appendJSON(b []byte) []byte {
+	b = append(b, '"')
+	b = t.UTC().AppendFormat(b, timeFormat)
+	return append(b, '"')
+}
+
+// Decision answers a check.
+type Decision struct {
+	// Decision is Allow, Defer or Reject.
+	Decision string `json:"decision"`
+	// Reason is ReasonSuspended if the account is suspended, and empty otherwise.
+	Reason string `json:"reason,omitempty"`
+	// Remaining is the least that is left in any window; nil without limits, and in a denial.
+	Remaining *int64 `json:"remaining,omitempty"`
+	// Reservation is the slot that an allowed check holds.
+	Reservation *Reservation `json:"reservation,omitempty"`
+	// DeferredUntil is when to ask again, and RetryAfterMillis how long that is from now; nil when suspended.
+	DeferredUntil    *Time  `json:"deferredUntil,omitempty"`
+	RetryAfterMillis *int64 `json:"retryAfterMillis,omitempty"`
+	// Exhausted are the windows that the check does not fit into.
+	Exhausted []ExhaustedWindow `json:"exhausted,omitempty"`
+}
+
+// Reservation is a slot that is held until ExpiresAt. After that it counts as sent.
+type Reservation struct {
+	ID        string `json:"id"`
+	Cost      int64  `json:"cost"`
+	ExpiresAt Time   `json:"expiresAt"`
+}
+
+// ExhaustedWindow is a window that a check does not fit into, and when it will.
+type ExhaustedWindow struct {
+	Window   string `json:"window"`
+	Limit    int64  `json:"limit"`
+	Used     int64  `json:"used"`
+	InFlight int64  `json:"inFlight"`
+	FreeAt   Time   `json:"freeAt"`
+}
+
+// AppendJSON writes the decision as json.Marshal would, without reflection: it is the answer to every mail.
+func (d *Decision) AppendJSON(b []byte) []byte {
+	b = append(b, `{"decision":"`...)
+	b = append(b, d.Decision...)
+	b = append(b, '"')
+	if d.Reason != "" {
+		b = append(b, `,"reason":"`...)
+		b = append(b, d.Reason...)
+		b = append(b, '"')
+	}
+	if d.Remaining != nil {
+		b = appendInt(b, `,"remaining":`, *d.Remaining)
+	}
+	if r := d.Reservation; r != nil {
+		b = append(b, `,"reservation":{"id":"`...)
+		b = append(b, r.ID...) // an id has no character that JSON escapes
+		b = appendInt(b, `","cost":`, r.Cost)
+		b = append(b, `,"expiresAt":`...)
+		b = append(r.ExpiresAt.appendJSON(b), '}')
+	}
+	if d.DeferredUntil != nil {
+		b = append(b, `,"deferredUntil":`...)
+		b = d.DeferredUntil.appendJSON(b)
+	}
+	if d.RetryAfterMillis != nil {
+		b = appendInt(b, `,"retryAfterMillis":`, *d.RetryAfterMillis)
+	}
+	if len(d.Exhausted) > 0 {
+		b = append(b, `,"exhausted":`...)
+		for i := range d.Exhausted {
+			b = append(b, "[,"[min(i, 1)])
+			b = d.Exhausted[i].appendJSON(b)
+		}
+		b = append(b, ']')
+	}
+	return append(b, '}')
+}
+
+func (w *ExhaustedWindow) appendJSON(b []byte) []byte {
+	b = append(b, `{"window":"`...)
+	b = append(b, w.Window...)
+	b = appendInt(b, `","limit":`, w.Limit)
+	b = appendInt(b, `,"used":`, w.Used)
+	b = appendInt(b, `,"inFlight":`, w.InFlight)
+	b = append(b, `,"freeAt":`...)
+	return append(w.FreeAt.appendJSON(b), '}')
+}
+
+func appendInt(b []byte, name string, n int64) []byte {
+	return strconv.AppendInt(append(b, name...), n, 10)
+}
+
+// Result answers a commit or a release.
+type Result struct {
+	// Outcome is Committed, Late, Unreserved or Released.
+	Outcome string `json:"outcome"`
+}
+
+// AppendJSON writes the result as json.Marshal would.
+func (r *Result) AppendJSON(b []byte) []byte {
+	b = append(b, `{"outcome":"`...)
+	b = append(b, r.Outcome...)
+	return append(b, `"}`...)
+}
+
+// Usage is the state of one account.
+type Usage struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Behavior is what a denied check is told: Defer or Reject.
+	Behavior  string `json:"behavior"`
+	Suspended bool   `json:"suspended"`
+	// InFlight is the cost of the outstanding reservations.
+	InFlight int64 `json:"inFlight"`
+	// NextSlot is the earliest time at which a check of cost 1 would be admitted; nil if it would be now.
+	NextSlot *Time `json:"nextSlot,omitempty"`
+	// Windows are minute, hour and day, in this order.
+	Windows []WindowUsage `json:"windows"`
+}
+
+// WindowUsage is the state of one window.
+type WindowUsage struct {
+	Window string `json:"window"`
+	// Limit and Remaining are nil where there is no limit.
+	Limit *int64 `json:"limit,omitempty"`
+	// Used is the cost that counts in the window, without what is in flight.
+	Used      int64  `json:"used"`
+	Remaining *int64 `json:"remaining,omitempty"`
+	// FreeAt is when the window has room for a cost of 1; nil where it has room now, or no limit.
+	FreeAt *Time `json:"freeAt,omitempty"`
+}
+
+// Accounts is one page of the list of accounts.
+type Accounts struct {
+	Accounts []Usage `json:"accounts"`
+	// Continue asks for the next page; empty on the last.
+	Continue string `json:"continue,omitempty"`
+}

@@ -1,0 +1,27 @@
+// Package httpv1 is the HTTP API of Sluice, version 1: the shape of its requests, answers and problems, and
+// openapi.yaml, which says the same for everybody else. It imports the standard library alone, so that callers written
+// in Go can use it as it is.
+package httpv1
+
+import _ "embed"
+
+// OpenAPI is the contract, as served at /openapi.yaml.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte
+
+// Bounds of the API.
+const (
+	// MaxBodyBytes is the largest request body.
+	MaxBodyBytes = 16 << 10
+	// MaxIDLength is the longest reservation id, in characters of A-Z, a-z, 0-9 and "._:-".
+	MaxIDLength = 128
+	// MaxCost is the largest cost of one check or commit: the largest limit there can be.
+	MaxCost = 1<<31 - 1
+	// MaxTTLSeconds is the longest time for which a reservation can be held.
+	MaxTTLSeconds = 900
+	// DefaultPageSize is how many accounts one page of the list has, unless the caller says otherwise.
+	DefaultPageSize = 100
+	// MaxPageSize is how many a caller can ask for.
+	MaxPageSize = 1000
+)
