@@ -1,0 +1,244 @@
+package server_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/server"
+)
+
+// newsletter is the account of most tests.
+var newsletter = limiter.Key{Namespace: "marketing", Name: "newsletter"}
+
+// api is a server over a real limiter, and its client. All that the server answers is held against openapi.yaml.
+type api struct {
+	t        *testing.T
+	limiter  *limiter.Limiter
+	registry *prometheus.Registry
+	log      chan string // one JSON object per line
+	address  string      // of the server; empty if it is called without a network
+	send     func(request) (*http.Response, error)
+}
+
+// setup is what differs between the servers of the tests. Its zero value is a server that has loaded its accounts.
+type setup struct {
+	unloaded        bool
+	maxReservations int
+	operation       string // the operation that does first, first
+	first           func()
+}
+
+// newAPI starts a server with the newsletter, limited as the policy says, on a real socket.
+func newAPI(t *testing.T, p limiter.Policy, s setup) *api {
+	t.Helper()
+	a, handler := s.build(t, p)
+	// HTTPServer's own, so that the tests meet the limits and handlers that callers meet.
+	ts := httptest.NewUnstartedServer(nil)
+	ts.Config = server.HTTPServer(handler)
+	ts.Start()
+	t.Cleanup(ts.Close)
+	a.address = ts.Listener.Addr().String()
+	client := ts.Client()
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	a.send = func(r request) (*http.Response, error) {
+		req, err := http.NewRequestWithContext(t.Context(), r.method, "http://"+a.address, r.reader())
+		if err != nil {
+			return nil, err
+		}
+		req.URL.Opaque = r.path // sent as it is, whatever it is
+		req.Header = r.header
+		return client.Do(req)
+	}
+	return a
+}
+
+// newBubble is newAPI without a network, for tests in a synctest bubble: goroutines that wait for the network would keep
+// its clock from advancing.
+func newBubble(t *testing.T, p limiter.Policy, s setup) *api {
+	t.Helper()
+	a, handler := s.build(t, p)
+	a.send = func(r request) (*http.Response, error) {
+		req := httptest.NewRequestWithContext(t.Context(), r.method, r.path, r.reader())
+		req.Header = r.header
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, req)
+		return w.Result(), nil
+	}
+	return a
+}
+
+// in is the same server in another test.
+func (a *api) in(t *testing.T) *api {
+	inner := *a
+	inner.t = t
+	return &inner
+}
+
+func (s setup) build(t *testing.T, p limiter.Policy) (*api, *server.Server) {
+	a := &api{t: t, limiter: limiter.New(s.maxReservations), registry: prometheus.NewPedanticRegistry(), log: make(chan string, 1000)}
+	a.limiter.Apply(newsletter, "uid-1", p)
+	if !s.unloaded {
+		a.limiter.MarkLoaded()
+	}
+	o := server.Options{
+		Limiter:  a.limiter,
+		Clock:    limiter.StartClock(),
+		Registry: a.registry,
+		Log:      funcr.NewJSON(func(line string) { a.log <- line }, funcr.Options{}),
+	}
+	if s.first != nil {
+		return a, server.NewBefore(o, s.operation, s.first)
+	}
+	return a, server.New(o)
+}
+
+// request is a request as it goes over the wire. Most fields have a default; see to.
+type request struct {
+	method, path, body string
+	header             http.Header
+	chunked            bool // sent without a Content-Length
+	beyondSchema       bool // refused, though a JSON schema cannot say why
+}
+
+// to fills in what most requests have: a POST of JSON about the newsletter.
+func (r request) to(path string) request {
+	if r.path == "" {
+		r.path = path
+	}
+	if r.method == "" {
+		r.method = http.MethodPost
+	}
+	if r.header == nil {
+		r.header = http.Header{}
+		if r.body != "" {
+			r.header.Set("Content-Type", "application/json")
+		}
+	}
+	return r
+}
+
+func (r request) reader() io.Reader {
+	switch {
+	case r.chunked:
+		return struct{ io.Reader }{strings.NewReader(r.body)} // of a length that net/http cannot see
+	case r.body == "":
+		return http.NoBody
+	default:
+		return strings.NewReader(r.body)
+	}
+}
+
+// reply is an answer, read to its end.
+type reply struct {
+	t      *testing.T
+	status int
+	header http.Header
+	body   string
+}
+
+// call sends a request and holds it and its answer against the contract.
+func (a *api) call(r request) reply {
+	a.t.Helper()
+	resp, err := a.send(r)
+	if err != nil {
+		a.t.Fatalf("%s %s: %v", r.method, r.path, err)
+	}
+	got := readReply(a.t, resp)
+	contract.hold(a.t, r, got)
+	return got
+}
+
+// post calls check, commit or release of the newsletter.
+func (a *api) post(verb, body string) reply {
+	a.t.Helper()
+	return a.call(request{body: body}.to("/v1/accounts/marketing/newsletter/" + verb))
+}
+
+func (a *api) get(path string) reply {
+	a.t.Helper()
+	return a.call(request{method: http.MethodGet}.to(path))
+}
+
+// raw sends bytes that net/http's client would not, and returns what comes back. The contract is not asked: what is not
+// HTTP does not reach the API.
+func (a *api) raw(text string) reply {
+	a.t.Helper()
+	conn, err := net.Dial("tcp", a.address)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, text); err != nil {
+		a.t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return readReply(a.t, resp)
+}
+
+// logLine waits for the next line of the log.
+func (a *api) logLine() string {
+	a.t.Helper()
+	select {
+	case line := <-a.log:
+		return line
+	case <-time.After(10 * time.Second): // not a wait, but the end of one that is in vain
+		a.t.Fatal("nothing was logged")
+		return ""
+	}
+}
+
+func readReply(t *testing.T, resp *http.Response) reply {
+	t.Helper()
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{t, resp.StatusCode, resp.Header, string(body)}
+}
+
+// into reads a 200 into one of httpv1's answers.
+func into[T any](r reply) (v T) {
+	r.t.Helper()
+	if r.status != http.StatusOK {
+		r.t.Fatalf("got %d: %s", r.status, r.body)
+	}
+	if err := json.Unmarshal([]byte(r.body), &v); err != nil {
+		r.t.Fatalf("%v: %s", err, r.body)
+	}
+	return v
+}
+
+// problem reads what a request was refused with.
+func (r reply) problem() (p httpv1.Problem) {
+	r.t.Helper()
+	if err := json.Unmarshal([]byte(r.body), &p); err != nil {
+		r.t.Fatalf("got %d: %s", r.status, r.body)
+	}
+	p.Type = strings.TrimPrefix(p.Type, httpv1.ProblemBase)
+	return p
+}
+
+// wantProblem wants a problem of a kind whose detail contains a hint of what to do.
+func (r reply) wantProblem(status int, kind, hint string) {
+	r.t.Helper()
+	p := r.problem()
+	if r.status != status || p.Type != kind || !strings.Contains(p.Detail, hint) {
+		r.t.Errorf("got %d %s: %q; want %d %s: %q", r.status, p.Type, p.Detail, status, kind, hint)
+	}
+}

@@ -1,0 +1,157 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"sync"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/limiter"
+)
+
+// endpoint fills the answer to a request, or returns what the problem is.
+type endpoint func(s *Server, r *http.Request, a *answer) error
+
+// answer is what will be written. Answers are pooled with their buffers.
+type answer struct {
+	status      int
+	contentType []string
+	retryAfter  int64 // seconds; 0: not said
+	allow       string
+	body        io.LimitedReader
+	in          bytes.Buffer // what was read of it
+	out         []byte       // the answer's body
+	problem     *httpv1.Problem
+}
+
+// The content types, as values of a header that all answers share; nobody writes to them.
+var (
+	jsonType    = []string{"application/json"}
+	problemType = []string{"application/problem+json"}
+	yamlType    = []string{"application/yaml"}
+)
+
+// shortAnswer is the size up to which net/http finds out the length of an answer itself, for less than a header costs.
+const shortAnswer = 2 << 10
+
+// keepBuffer is the largest buffer that goes back to the pool.
+const keepBuffer = 64 << 10
+
+var answers = sync.Pool{New: func() any { return new(answer) }}
+
+func newAnswer() *answer {
+	a, _ := answers.Get().(*answer)
+	*a = answer{status: http.StatusOK, contentType: jsonType, in: a.in, out: a.out[:0]}
+	a.in.Reset()
+	return a
+}
+
+func (a *answer) done() {
+	a.body.R = nil
+	if a.in.Cap()+cap(a.out) <= keepBuffer {
+		answers.Put(a)
+	}
+}
+
+// write sends the answer. Nobody can be told if that fails: the client is gone.
+func (a *answer) write(w http.ResponseWriter) {
+	h := w.Header()
+	h["Content-Type"] = a.contentType
+	if a.retryAfter > 0 {
+		h["Retry-After"] = []string{strconv.FormatInt(a.retryAfter, 10)}
+	}
+	if a.allow != "" {
+		h["Allow"] = []string{a.allow}
+	}
+	if a.status == http.StatusRequestEntityTooLarge {
+		// Otherwise net/http would wait for the rest of the body, up to the read timeout, before it answers.
+		h["Connection"] = []string{"close"}
+	}
+	if len(a.out) > shortAnswer {
+		h["Content-Length"] = []string{strconv.Itoa(len(a.out))}
+	}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.out)
+}
+
+// decoder is a pointer to a request that can be read from JSON.
+type decoder[Req any] interface {
+	*Req
+	Decode([]byte) error
+}
+
+// encoder is an answer that can be written as JSON.
+type encoder interface{ AppendJSON([]byte) []byte }
+
+// handle makes an endpoint of a call about one account: it reads the body, and writes what the call returns.
+func handle[Req any, P decoder[Req]](call func(*Server, limiter.Key, P, *answer) (encoder, error)) endpoint {
+	return func(s *Server, r *http.Request, a *answer) error {
+		body, err := a.readBody(r)
+		if err != nil {
+			return err
+		}
+		req := P(new(Req))
+		if err := req.Decode(body); err != nil {
+			return err
+		}
+		reply, err := call(s, account(r), req, a)
+		if err != nil {
+			return err
+		}
+		a.out = append(reply.AppendJSON(a.out), '\n')
+		return nil
+	}
+}
+
+// account is the account that the path names.
+func account(r *http.Request) limiter.Key {
+	return limiter.Key{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
+}
+
+// readBody reads a body that is JSON, or empty.
+func (a *answer) readBody(r *http.Request) ([]byte, error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	if r.ContentLength > httpv1.MaxBodyBytes {
+		return nil, errBodyTooLarge
+	}
+	a.body = io.LimitedReader{R: r.Body, N: httpv1.MaxBodyBytes + 1}
+	_, err := a.in.ReadFrom(&a.body)
+	switch {
+	case err != nil:
+		return nil, httpv1.MalformedRequest.Problem("The body could not be read to its end: " + err.Error() + ".")
+	case a.in.Len() > httpv1.MaxBodyBytes:
+		return nil, errBodyTooLarge
+	case a.in.Len() > 0 && !isJSON(r.Header):
+		return nil, errMediaType
+	}
+	return a.in.Bytes(), nil
+}
+
+var (
+	errBodyTooLarge = errors.New("body too large")
+	errMediaType    = errors.New("unsupported media type")
+)
+
+// isJSON says whether a body is declared, once, as plain JSON.
+func isJSON(h http.Header) bool {
+	for _, encoding := range h["Content-Encoding"] {
+		if encoding != "" && encoding != "identity" {
+			return false
+		}
+	}
+	declared := h["Content-Type"]
+	if len(declared) != 1 {
+		return false
+	}
+	if declared[0] == jsonType[0] {
+		return true
+	}
+	mediaType, _, err := mime.ParseMediaType(declared[0])
+	return err == nil && mediaType == jsonType[0]
+}

@@ -1,0 +1,35 @@
+package server_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestMain wants the tests, if all of them ran, to have seen every answer that openapi.yaml promises by its status.
+func TestMain(m *testing.M) {
+	if benchChild() {
+		return
+	}
+	flag.Parse()
+	code := m.Run()
+	if code == 0 && everythingRan() {
+		if missing := contract.unseen(); len(missing) > 0 {
+			fmt.Printf("FAIL: no test has seen what openapi.yaml promises: %s\n", strings.Join(missing, ", "))
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// everythingRan says whether no flag selected some of the tests.
+func everythingRan() bool {
+	for _, name := range []string{"test.run", "test.skip", "test.list"} {
+		if flag.Lookup(name).Value.String() != "" {
+			return false
+		}
+	}
+	return true
+}

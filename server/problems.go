@@ -1,0 +1,60 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/limiter"
+)
+
+// problems is what each error of the limiter and of reading a request is called, and what to do about it.
+var problems = []struct {
+	err    error
+	kind   httpv1.ProblemKind
+	detail string
+}{
+	{errBodyTooLarge, httpv1.BodyTooLarge, fmt.Sprintf("Send at most %d bytes.", httpv1.MaxBodyBytes)},
+	{errMediaType, httpv1.UnsupportedMediaType, "Send JSON, without a content encoding, and say so: Content-Type: application/json."},
+	{limiter.ErrNotLoaded, httpv1.NotReady, "Sluice has just started and is loading the MailAccounts. Do not send; ask again in a second."},
+	{limiter.ErrAccountNotFound, httpv1.AccountNotFound, "Check the namespace and the name in the path, or create the MailAccount."},
+	{limiter.ErrReservationNotFound, httpv1.ReservationNotFound, "No such reservation is outstanding for this account: it was never made, or its end is forgotten. There is nothing to free."},
+	{limiter.ErrReservationEnded, httpv1.ReservationConflict, "The reservation was committed or released, or its deadline passed. A check needs another id; a release cannot free what counts as sent."},
+	{limiter.ErrReservationCost, httpv1.ReservationConflict, "The id is held by a reservation with another cost. Repeat the check with that cost, or use another id."},
+	{limiter.ErrCostExceedsLimit, httpv1.CostExceedsLimit, "The cost is larger than a limit of this account, so that no waiting helps. Split the message, or raise the limit."},
+	{limiter.ErrOverloaded, httpv1.Overloaded, "Commit or release what is outstanding, ask with a shorter ttlSeconds, or raise --max-reservations."},
+}
+
+// problemOf says what an error is called. It is nil for one that nobody expected.
+func problemOf(err error) *httpv1.Problem {
+	if p := (*httpv1.Problem)(nil); errors.As(err, &p) {
+		return p
+	}
+	if s := (*httpv1.SyntaxError)(nil); errors.As(err, &s) {
+		return httpv1.MalformedRequest.Problem(s.Error() + ".")
+	}
+	for _, p := range problems {
+		if errors.Is(err, p.err) {
+			return p.kind.Problem(p.detail)
+		}
+	}
+	return nil
+}
+
+// fail turns the answer into a problem. What nobody expected is a 500 that keeps its detail to itself.
+func (a *answer) fail(err error) {
+	p := problemOf(err)
+	if p == nil {
+		p = httpv1.InternalError.Problem("Ask again; if that does not help, look for this request in the log of Sluice.")
+	}
+	a.problem, a.status, a.contentType, a.retryAfter = p, p.Status, problemType, 0
+	if p.Status == httpv1.NotReady.Status {
+		a.retryAfter = 1
+	}
+	body, err := json.Marshal(p)
+	if err != nil { // cannot be: a problem is three strings and a number
+		panic(err)
+	}
+	a.out = append(append(a.out[:0], body...), '\n')
+}

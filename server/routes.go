@@ -1,0 +1,77 @@
+package server
+
+import (
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/limiter"
+)
+
+// route is one operation of the API. The name is the operationId in openapi.yaml.
+type route struct {
+	name    string
+	method  string
+	pattern string // as http.ServeMux has it
+	serve   endpoint
+}
+
+var routes = []route{
+	{"check", http.MethodPost, "/v1/accounts/{namespace}/{name}/check", handle((*Server).check)},
+	{"commit", http.MethodPost, "/v1/accounts/{namespace}/{name}/commit", handle((*Server).commit)},
+	{"release", http.MethodPost, "/v1/accounts/{namespace}/{name}/release", handle((*Server).release)},
+	{"getAccount", http.MethodGet, "/v1/accounts/{namespace}/{name}", (*Server).usage},
+	{"listAccounts", http.MethodGet, "/v1/accounts", (*Server).list},
+	{"getOpenAPI", http.MethodGet, "/openapi.yaml", (*Server).openAPI},
+}
+
+// unknown is the operation of requests for no route.
+const unknown = "unknown"
+
+// newMux has a handler for each route, one for each path with other methods, and one for all other paths.
+func (s *Server) newMux(routes []route) *http.ServeMux {
+	mux := http.NewServeMux()
+	allowed := map[string][]string{}
+	for _, r := range routes {
+		mux.Handle(r.method+" "+r.pattern, s.observed(r.name, r.serve))
+		allowed[r.pattern] = append(allowed[r.pattern], r.method)
+		if r.method == http.MethodGet {
+			allowed[r.pattern] = append(allowed[r.pattern], http.MethodHead)
+		}
+	}
+	for pattern, methods := range allowed {
+		slices.Sort(methods)
+		mux.Handle(pattern, s.observed(unknown, methodNotAllowed(strings.Join(methods, ", "))))
+	}
+	mux.Handle("/", s.observed(unknown, pathNotFound))
+	return mux
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// The mux would redirect an unclean path, and answer "*" and CONNECT, in plain text. What is escaped is part of a
+	// name, also a dot or a slash: a name that could not be is one of no account, and not another path.
+	if p := r.URL.EscapedPath(); r.Method == http.MethodConnect || !strings.HasPrefix(p, "/") || path.Clean(p) != p {
+		s.observed(unknown, pathNotFound)(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// pathNotFound does not say so before the accounts are loaded: a caller may have meant one, by a name that makes another
+// path of it, and then a 404 would say that it is gone.
+func pathNotFound(s *Server, _ *http.Request, _ *answer) error {
+	if !s.limiter.Loaded() {
+		return limiter.ErrNotLoaded
+	}
+	return httpv1.PathNotFound.Problem("The API is at /v1/accounts; GET /openapi.yaml describes it.")
+}
+
+func methodNotAllowed(allowed string) endpoint {
+	return func(_ *Server, _ *http.Request, a *answer) error {
+		a.allow = allowed
+		return httpv1.MethodNotAllowed.Problem("Use " + allowed + " here.")
+	}
+}

@@ -1,0 +1,105 @@
+package server_test
+
+import (
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/limiter"
+)
+
+// waits are the ways to wait that a denial offers, as times to come back at.
+var waits = map[string]func(t *testing.T, d httpv1.Decision, header string) time.Time{
+	"until deferredUntil": func(_ *testing.T, d httpv1.Decision, _ string) time.Time { return d.DeferredUntil.Time },
+	"for retryAfterMillis": func(_ *testing.T, d httpv1.Decision, _ string) time.Time {
+		return time.Now().Add(time.Duration(*d.RetryAfterMillis) * time.Millisecond)
+	},
+	"for Retry-After": func(t *testing.T, _ httpv1.Decision, header string) time.Time {
+		seconds, err := strconv.Atoi(header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.Now().Add(time.Duration(seconds) * time.Second)
+	},
+}
+
+// TestWhoWaitsAsToldIsAllowed is the promise of deferredUntil, also where the clock is between two milliseconds when the
+// mail leaves, and again when the next one asks.
+func TestWhoWaitsAsToldIsAllowed(t *testing.T) {
+	fractions := []time.Duration{0, 1, 999_999, 999_500_000}
+	for name, limits := range map[string]limiter.Limits{
+		"a minute":             {1, 0, 0},
+		"an hour":              {0, 1, 0},
+		"a day":                {0, 0, 1},
+		"all of them":          {1, 1, 1},
+		"the day, room before": {2, 2, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, sent := range fractions {
+				for _, asked := range fractions {
+					for how, back := range waits {
+						synctest.Test(t, func(t *testing.T) {
+							if !waitAsTold(t, limits, sent, asked, back) {
+								t.Errorf("sent %v after the start, asked %v later, waited %s", sent, asked, how)
+							}
+						})
+					}
+				}
+			}
+		})
+	}
+}
+
+// waitAsTold sends a mail, asks for another after a while, and comes back when told. It says whether that went well.
+func waitAsTold(t *testing.T, limits limiter.Limits, sent, asked time.Duration, back func(*testing.T, httpv1.Decision, string) time.Time) bool {
+	a := newBubble(t, limiter.Policy{Limits: limits}, setup{})
+	time.Sleep(sent) // of the bubble's clock, as all that follow
+	a.post("commit", "")
+	time.Sleep(asked)
+	denial := a.post("check", "")
+	d := into[httpv1.Decision](denial)
+	if d.DeferredUntil == nil {
+		t.Fatalf("got %s", denial.body)
+	}
+	at := back(t, d, denial.header.Get("Retry-After"))
+	time.Sleep(time.Until(d.DeferredUntil.Add(-time.Millisecond)))
+	early := a.post("check", "")
+	time.Sleep(time.Until(at))
+	again := a.post("check", "")
+	if into[httpv1.Decision](early).Decision == httpv1.Defer && into[httpv1.Decision](again).Decision == httpv1.Allow {
+		return true
+	}
+	t.Errorf("told %sa millisecond early %sat %v %s", denial.body, early.body, at, again.body)
+	return false
+}
+
+// TestTheNextSlotIsOne wants a check at a usage's nextSlot to be allowed.
+func TestTheNextSlotIsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newBubble(t, limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, setup{})
+		time.Sleep(1_234_567)
+		a.post("commit", "")
+		time.Sleep(7_654_321)
+		u := into[httpv1.Usage](a.get("/v1/accounts/marketing/newsletter"))
+		time.Sleep(time.Until(u.NextSlot.Time))
+		if got := a.post("check", ""); into[httpv1.Decision](got).Decision != httpv1.Allow {
+			t.Errorf("got %s", got.body)
+		}
+	})
+}
+
+// TestAReservationHoldsUntilItExpires wants a commit at the expiresAt that was told, which is rounded down, to be late at
+// most by that rounding.
+func TestAReservationHoldsUntilItExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newBubble(t, limiter.Policy{}, setup{})
+		time.Sleep(1_234_567)
+		r := into[httpv1.Decision](a.post("check", `{"ttlSeconds":1}`)).Reservation
+		time.Sleep(time.Until(r.ExpiresAt.Time))
+		if got := into[httpv1.Result](a.post("commit", `{"reservation":"`+r.ID+`"}`)); got.Outcome != httpv1.Committed {
+			t.Errorf("a commit at %v is %s", r.ExpiresAt, got.Outcome)
+		}
+	})
+}
