@@ -1,0 +1,391 @@
+package controllers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	eventsv1 "k8s.io/api/events/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/sluice-mail/sluice/api/v1alpha1"
+	"github.com/sluice-mail/sluice/controllers"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/test/controlplane"
+)
+
+func TestMain(m *testing.M) { os.Exit(controlplane.Run(m)) }
+
+// replica is a running manager with the controllers, and the limiter that it fills.
+type replica struct {
+	limiter *limiter.Limiter
+	log     *lines
+	stop    func()
+}
+
+// lines is a log that can be read.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) logger() logr.Logger {
+	return funcr.New(func(prefix, args string) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		fmt.Fprintln(&l.text, prefix, args)
+	}, funcr.Options{})
+}
+
+func (l *lines) contains(s string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), s)
+}
+
+// start runs a replica until the test ends, or stop is called.
+func start(t *testing.T) *replica {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &replica{limiter: limiter.New(0), log: &lines{}}
+	scheme, err := controllers.NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Several managers in one process have controllers of the same name.
+	sameName := true
+	mgr, err := ctrl.NewManager(controlplane.Config, ctrl.Options{
+		Scheme: scheme, Cache: controllers.CacheOptions(), Logger: r.log.logger(),
+		Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: &sameName},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := controllers.Add(mgr, controllers.Options{Limiter: r.limiter, LeaseNamespace: "default"}); err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error)
+	go func() { stopped <- mgr.Start(ctx) }()
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-stopped; err != nil {
+			t.Errorf("the manager ended with %v", err)
+		}
+	})
+	t.Cleanup(r.stop)
+	return r
+}
+
+func (r *replica) waitLoaded(t *testing.T) {
+	t.Helper()
+	controlplane.Eventually(t, "the limits are loaded", func() error {
+		if !r.limiter.Loaded() {
+			return errors.New("not loaded")
+		}
+		return nil
+	})
+}
+
+// waitUsage waits until the account's usage is as wanted.
+func (r *replica) waitUsage(t *testing.T, name, what string, want func(limiter.Usage, error) bool) {
+	t.Helper()
+	controlplane.Eventually(t, name+": "+what, func() error {
+		u, err := r.limiter.Usage(limiter.Instant{}, limiter.Key{Namespace: "default", Name: name})
+		if !want(u, err) {
+			return fmt.Errorf("usage is %+v, %w", u, err)
+		}
+		return nil
+	})
+}
+
+func perMinute(n int64) func(limiter.Usage, error) bool {
+	return func(u limiter.Usage, err error) bool { return err == nil && u.Policy.Limits[limiter.Minute] == n }
+}
+
+func newAccount(name string, limit int32) *v1alpha1.MailAccount {
+	return &v1alpha1.MailAccount{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"},
+		Spec:       v1alpha1.MailAccountSpec{Limits: &v1alpha1.Limits{PerMinute: &limit}},
+	}
+}
+
+// create makes an account that is gone after the test.
+func create(t *testing.T, c client.Client, account *v1alpha1.MailAccount) {
+	t.Helper()
+	if err := c.Create(t.Context(), account); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.IgnoreNotFound(c.Delete(context.Background(), account.DeepCopy())) })
+}
+
+// change patches an account, as whoever edits it while Sluice writes its status.
+func change(t *testing.T, c client.Client, account *v1alpha1.MailAccount, edit func()) {
+	t.Helper()
+	before := account.DeepCopy()
+	edit()
+	if err := c.Patch(t.Context(), account, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// waitCondition waits until the account's Ready condition speaks of its generation with this status and reason.
+func waitCondition(t *testing.T, c client.Client, account *v1alpha1.MailAccount, status metav1.ConditionStatus, reason string) metav1.Condition {
+	t.Helper()
+	var ready *metav1.Condition
+	controlplane.Eventually(t, account.Name+" is "+reason, func() error {
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(account), account); err != nil {
+			return err
+		}
+		ready = meta.FindStatusCondition(account.Status.Conditions, v1alpha1.ConditionReady)
+		if ready == nil || ready.Status != status || ready.Reason != reason || ready.ObservedGeneration != account.Generation {
+			return fmt.Errorf("the status is %+v", account.Status)
+		}
+		return nil
+	})
+	return *ready
+}
+
+func TestAccountsComeAndGo(t *testing.T) {
+	c, r := controlplane.Client(t), start(t)
+	r.waitLoaded(t)
+	account := newAccount("comes-and-goes", 2)
+	create(t, c, account)
+	r.waitUsage(t, account.Name, "is enforced", perMinute(2))
+
+	key := limiter.Key{Namespace: "default", Name: account.Name}
+	if _, err := r.limiter.Commit(limiter.Instant{}, key, "", 1); err != nil {
+		t.Fatal(err)
+	}
+	change(t, c, account, func() { *account.Spec.Limits.PerMinute = 5 })
+	r.waitUsage(t, account.Name, "the edit moves the limit and keeps the history", func(u limiter.Usage, err error) bool {
+		return perMinute(5)(u, err) && u.Windows[limiter.Minute].Used == 1
+	})
+
+	if err := c.Delete(t.Context(), account); err != nil {
+		t.Fatal(err)
+	}
+	r.waitUsage(t, account.Name, "the delete purges", func(_ limiter.Usage, err error) bool {
+		return errors.Is(err, limiter.ErrAccountNotFound)
+	})
+	create(t, c, newAccount(account.Name, 2))
+	r.waitUsage(t, account.Name, "the same name starts empty", func(u limiter.Usage, err error) bool {
+		return perMinute(2)(u, err) && u.Windows[limiter.Minute].Used == 0
+	})
+}
+
+// TestAnotherUIDPurges deletes and creates an account while nobody watches, and restarts nothing: all that the
+// controller sees is one object with another uid.
+func TestAnotherUIDPurges(t *testing.T) {
+	c, r := controlplane.Client(t), start(t)
+	r.waitLoaded(t)
+	account := newAccount("another-uid", 2)
+	create(t, c, account)
+	r.waitUsage(t, account.Name, "is enforced", perMinute(2))
+	key := limiter.Key{Namespace: "default", Name: account.Name}
+	r.limiter.Apply(key, "an-older-uid", limiter.Policy{})
+	if _, err := r.limiter.Commit(limiter.Instant{}, key, "", 1); err != nil {
+		t.Fatal(err)
+	}
+	change(t, c, account, func() { account.Annotations = map[string]string{"touched": "yes"} })
+	r.waitUsage(t, account.Name, "starts empty", func(u limiter.Usage, err error) bool {
+		return perMinute(2)(u, err) && u.Windows[limiter.Minute].Used == 0
+	})
+}
+
+func TestStatusTellsWhatIsInForce(t *testing.T) {
+	c := controlplane.Client(t)
+	r := start(t)
+	account := newAccount("status", 2)
+	create(t, c, account)
+	ready := waitCondition(t, c, account, metav1.ConditionTrue, v1alpha1.ReasonLimitsEnforced)
+	if ready.Message != "Enforcing 2 per minute." || account.Status.ObservedGeneration == nil || *account.Status.ObservedGeneration != account.Generation {
+		t.Errorf("the status is %+v", account.Status)
+	}
+	since := ready.LastTransitionTime
+
+	suspend := true
+	change(t, c, account, func() { account.Spec.Suspend = &suspend })
+	if ready = waitCondition(t, c, account, metav1.ConditionTrue, v1alpha1.ReasonSuspended); !ready.LastTransitionTime.Equal(&since) {
+		t.Error("the transition time moved, and the readiness did not change")
+	}
+	waitEvents(t, c, account, v1alpha1.ReasonLimitsEnforced)
+
+	// A restart with nothing changed writes nothing. The other account is written after this one was looked at.
+	r.stop()
+	version := account.ResourceVersion
+	start(t)
+	other := newAccount("status-other", 1)
+	create(t, c, other)
+	waitCondition(t, c, other, metav1.ConditionTrue, v1alpha1.ReasonLimitsEnforced)
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(account), account); err != nil || account.ResourceVersion != version {
+		t.Errorf("a restart wrote the status again: version %s became %s, %v", version, account.ResourceVersion, err)
+	}
+}
+
+// waitEvents waits until the events about an account are exactly those, in order.
+func waitEvents(t *testing.T, c client.Client, account *v1alpha1.MailAccount, reasons ...string) {
+	t.Helper()
+	controlplane.Eventually(t, "events", func() error {
+		var list eventsv1.EventList
+		if err := c.List(t.Context(), &list, client.InNamespace("default")); err != nil {
+			return err
+		}
+		var got []string
+		for _, e := range list.Items {
+			if e.Regarding.UID == account.UID {
+				got = append(got, e.Reason)
+			}
+		}
+		if strings.Join(got, " ") != strings.Join(reasons, " ") {
+			return fmt.Errorf("the events are %v, want %v", got, reasons)
+		}
+		return nil
+	})
+}
+
+// TestGateOpensOnceAllIsLoaded looks at the instant at which the limiter opens: every account must be in it.
+func TestGateOpensOnceAllIsLoaded(t *testing.T) {
+	c := controlplane.Client(t)
+	const n = 300
+	for i := range n {
+		create(t, c, newAccount(fmt.Sprintf("gate-%03d", i), 1))
+	}
+	for range 3 {
+		r := start(t)
+		for !r.limiter.Loaded() { // without a pause, so as not to miss the instant
+			if t.Context().Err() != nil {
+				t.Fatal("not loaded in time")
+			}
+		}
+		for i := range n {
+			if _, err := r.limiter.Usage(limiter.Instant{}, limiter.Key{Namespace: "default", Name: fmt.Sprintf("gate-%03d", i)}); err != nil {
+				t.Fatalf("the limiter opened without account %d: %v", i, err)
+			}
+		}
+		r.stop()
+	}
+}
+
+// TestOlderSchema lets an object past the schema, as an older CustomResourceDefinition would.
+func TestOlderSchema(t *testing.T) {
+	c, r := controlplane.Client(t), start(t)
+	r.waitLoaded(t)
+	account := newAccount("older-schema", 3)
+	create(t, c, account)
+	waitCondition(t, c, account, metav1.ConditionTrue, v1alpha1.ReasonLimitsEnforced)
+
+	withoutRules(t)
+	controlplane.Eventually(t, "the older schema is in force", func() error {
+		before := account.DeepCopy()
+		*account.Spec.Limits.PerMinute = 0
+		return c.Patch(t.Context(), account, client.MergeFrom(before))
+	})
+	ready := waitCondition(t, c, account, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec)
+	for _, want := range []string{"spec.limits.perMinute", "must be 1 or more", "limits before this change stay in force"} {
+		if !strings.Contains(ready.Message, want) {
+			t.Errorf("the message %q does not say %q", ready.Message, want)
+		}
+	}
+	r.waitUsage(t, account.Name, "the last good limit stays", perMinute(3))
+	waitEvents(t, c, account, v1alpha1.ReasonLimitsEnforced, v1alpha1.ReasonInvalidSpec)
+
+	other := newAccount("older-schema-other", 5)
+	create(t, c, other)
+	fresh := newAccount("older-schema-new", -1)
+	create(t, c, fresh)
+	if ready = waitCondition(t, c, fresh, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec); !strings.Contains(ready.Message, "No limits are in force") {
+		t.Errorf("the message is %q", ready.Message)
+	}
+
+	// What does not even fit the type stands alone: the others go on.
+	for name, limit := range map[string]any{"too-large": int64(1) << 31, "ten": "ten", "fraction": 1.5} {
+		odd := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "sluice.dev/v1alpha1", "kind": "MailAccount",
+			"metadata": map[string]any{"name": "odd-" + name, "namespace": "default"},
+			"spec":     map[string]any{"limits": map[string]any{"perMinute": limit}},
+		}}
+		if err := c.Create(t.Context(), odd); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Delete(context.Background(), odd) })
+		controlplane.Eventually(t, "the status of "+odd.GetName(), func() error {
+			if err := c.Get(t.Context(), client.ObjectKeyFromObject(odd), odd); err != nil {
+				return err
+			}
+			if status := fmt.Sprint(odd.Object["status"]); !strings.Contains(status, "InvalidSpec") || !strings.Contains(status, "spec.limits.perMinute: must be of type int32") {
+				return fmt.Errorf("it is %s", status)
+			}
+			return nil
+		})
+	}
+	change(t, c, other, func() { *other.Spec.Limits.PerMinute = 7 })
+	r.waitUsage(t, other.Name, "its edit is in force", perMinute(7))
+	again := start(t) // a first list with such objects, too
+	again.waitLoaded(t)
+	again.waitUsage(t, other.Name, "a new replica has it", perMinute(7))
+}
+
+// withoutRules lets limits be anything at all until the test ends.
+func withoutRules(t *testing.T) {
+	t.Helper()
+	crds, err := envtest.InstallCRDs(controlplane.Config, envtest.CRDInstallOptions{Paths: []string{controlplane.CRDs}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := envtest.InstallCRDs(controlplane.Config, envtest.CRDInstallOptions{Paths: []string{controlplane.CRDs}}); err != nil {
+			t.Error(err)
+		}
+	})
+	older := crds[0].DeepCopy()
+	limits := older.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"].Properties["limits"].Properties
+	for name := range limits {
+		limits[name] = apiextensionsv1.JSONSchemaProps{XPreserveUnknownFields: new(true)}
+	}
+	if _, err := envtest.InstallCRDs(controlplane.Config, envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{older}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWaitsForTheDefinition starts a replica before the CustomResourceDefinition is installed.
+func TestWaitsForTheDefinition(t *testing.T) {
+	options := envtest.CRDInstallOptions{Paths: []string{controlplane.CRDs}}
+	if err := envtest.UninstallCRDs(controlplane.Config, options); err != nil {
+		t.Fatal(err)
+	}
+	c := controlplane.Client(t)
+	controlplane.Eventually(t, "the definition is gone", func() error {
+		if err := c.List(t.Context(), &v1alpha1.MailAccountList{}); err == nil {
+			return errors.New("it is still there")
+		}
+		return nil
+	})
+	r := start(t)
+	controlplane.Eventually(t, "it says what is missing", func() error {
+		if !r.log.contains("CustomResourceDefinition mailaccounts.sluice.dev is not installed") {
+			return errors.New("nothing in the log")
+		}
+		return nil
+	})
+	if r.limiter.Loaded() {
+		t.Error("it opened without knowing any account")
+	}
+	if _, err := envtest.InstallCRDs(controlplane.Config, options); err != nil {
+		t.Fatal(err)
+	}
+	r.waitLoaded(t) // also with no account at all
+}

@@ -1,0 +1,86 @@
+package controllers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/sluice-mail/sluice/api/v1alpha1"
+)
+
+// account is a MailAccount as read from the cluster. Unlike the type of the API it is read from whatever is there: an
+// object of an older schema whose spec does not fit the type (a limit of 2^31, or a word) has unreadable set. Otherwise
+// one such object would fail the list that holds it, and with it every other account.
+type account struct {
+	v1alpha1.MailAccount
+	unreadable error
+}
+
+// UnmarshalJSON reads the object, or at least which one it is.
+func (a *account) UnmarshalJSON(body []byte) error {
+	err := kjson.UnmarshalCaseSensitivePreserveInts(body, &a.MailAccount)
+	if err == nil {
+		return nil
+	}
+	var named struct {
+		metav1.TypeMeta   `json:",inline"`
+		metav1.ObjectMeta `json:"metadata"`
+	}
+	if e := kjson.UnmarshalCaseSensitivePreserveInts(body, &named); e != nil {
+		return e
+	}
+	*a = account{unreadable: readable(err)}
+	a.TypeMeta, a.ObjectMeta = named.TypeMeta, named.ObjectMeta
+	return nil
+}
+
+// problem is why the spec cannot be enforced, or nil.
+func (a *account) problem() error {
+	if a.unreadable != nil {
+		return a.unreadable
+	}
+	if errs := a.Spec.Validate(); errs != nil {
+		return errs.ToAggregate()
+	}
+	return nil
+}
+
+// DeepCopyObject returns a copy.
+func (a *account) DeepCopyObject() runtime.Object {
+	return &account{MailAccount: *a.DeepCopy(), unreadable: a.unreadable}
+}
+
+// accountList is a list of them.
+type accountList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata"`
+	Items           []account `json:"items"`
+}
+
+// DeepCopyObject returns a copy.
+func (l *accountList) DeepCopyObject() runtime.Object {
+	out := &accountList{TypeMeta: l.TypeMeta, ListMeta: *l.DeepCopy(), Items: make([]account, len(l.Items))}
+	for i := range l.Items {
+		out.Items[i] = account{MailAccount: *l.Items[i].DeepCopy(), unreadable: l.Items[i].unreadable}
+	}
+	return out
+}
+
+// addAccounts makes a scheme read MailAccounts leniently.
+func addAccounts(scheme *runtime.Scheme) {
+	scheme.AddKnownTypeWithName(v1alpha1.SchemeGroupVersion.WithKind("MailAccount"), &account{})
+	scheme.AddKnownTypeWithName(v1alpha1.SchemeGroupVersion.WithKind("MailAccountList"), &accountList{})
+	metav1.AddToGroupVersion(scheme, v1alpha1.SchemeGroupVersion)
+}
+
+// readable says what does not fit a type in the words of a field's error, if it is that.
+func readable(err error) error {
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		return fmt.Errorf("%s: must be of type %s, not %s", wrong.Field, wrong.Type, wrong.Value)
+	}
+	return err
+}

@@ -1,0 +1,116 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/sluice-mail/sluice/limiter"
+)
+
+// Options are what the controllers need besides a manager.
+type Options struct {
+	Limiter *limiter.Limiter
+	// LeaseNamespace is where the lease of the election is. Without it this replica writes the status, elected or
+	// not.
+	LeaseNamespace string
+}
+
+// NewScheme returns a scheme with all types that the controllers use, and MailAccounts as they read them.
+func NewScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	addAccounts(scheme)
+	return scheme, clientgoscheme.AddToScheme(scheme)
+}
+
+// CacheOptions keep what a cached MailAccount costs small.
+func CacheOptions() cache.Options {
+	return cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
+}
+
+// Add makes a manager run the controllers, from when its cluster serves MailAccounts.
+func Add(mgr ctrl.Manager, o Options) error {
+	return mgr.Add(&starter{mgr, o})
+}
+
+// starter waits for the cluster and for the CustomResourceDefinition, and then adds the controllers. Added any sooner
+// they would give up after a while; there is no point in that, as checks are answered with 503 meanwhile.
+type starter struct {
+	mgr     manager.Manager
+	options Options
+}
+
+// NeedLeaderElection is false: every replica needs the limits.
+func (s *starter) NeedLeaderElection() bool { return false }
+
+// probeInterval is how often the cluster is asked, and reportInterval how often its failure is logged.
+const (
+	probeInterval  = time.Second
+	reportInterval = 30 * time.Second
+)
+
+// Start adds the controllers as soon as the cluster serves MailAccounts.
+func (s *starter) Start(ctx context.Context) error {
+	log := s.mgr.GetLogger()
+	var reported time.Time
+	for {
+		err := s.probe(ctx)
+		if err == nil {
+			return s.add()
+		}
+		if time.Since(reported) > reportInterval {
+			log.Error(err, "waiting for the cluster; checks are answered with 503 until then")
+			reported = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(probeInterval):
+		}
+	}
+}
+
+// probe asks the API server, not the cache, for one MailAccount.
+func (s *starter) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := s.mgr.GetAPIReader().List(ctx, &accountList{}, client.Limit(1))
+	switch {
+	case err == nil:
+		return nil
+	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
+		return fmt.Errorf("the CustomResourceDefinition mailaccounts.sluice.dev is not installed (kubectl apply -k config/crd, or the chart with crds.enabled=true): %w", err)
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		return fmt.Errorf("the API server at %s does not let Sluice read MailAccounts (config/rbac has the role it needs): %w", s.mgr.GetConfig().Host, err)
+	}
+	return fmt.Errorf("the API server at %s cannot be reached: %w", s.mgr.GetConfig().Host, err)
+}
+
+func (s *starter) add() error {
+	mgr, log := s.mgr, s.mgr.GetLogger()
+	load := newInitialLoad(mgr.GetCache(), s.options.Limiter, log)
+	limits := &limitsReconciler{reader: mgr.GetClient(), limiter: s.options.Limiter, load: load}
+	status := &statusReconciler{
+		client: mgr.GetClient(), limiter: s.options.Limiter, events: mgr.GetEventRecorder("sluice"),
+		elected: func() bool { return true },
+	}
+	again := make(chan event.GenericEvent)
+	errs := []error{limits.setup(mgr), mgr.Add(load)}
+	if s.options.LeaseNamespace != "" {
+		e := &election{config: mgr.GetConfig(), namespace: s.options.LeaseNamespace, reader: mgr.GetClient(), again: again, log: log}
+		status.elected = e.elected
+		errs = append(errs, mgr.Add(e))
+	}
+	return errors.Join(append(errs, status.setup(mgr, again))...)
+}
