@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/pflag"
+
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/server"
+)
+
+// config is what can be set, by flag or by environment variable.
+type config struct {
+	accounts        string
+	httpAddress     string
+	healthAddress   string
+	metricsAddress  string
+	reservationTTL  time.Duration
+	maxReservations int
+	logFormat       string
+	logLevel        string
+	leaderElect     bool
+	leaseNamespace  string
+}
+
+func (c *config) register(flags *pflag.FlagSet) {
+	flags.StringVar(&c.accounts, "accounts", "", "take MailAccounts from the manifests in this folder, instead of a cluster")
+	flags.StringVar(&c.httpAddress, "http-address", ":8080", "where to serve the HTTP API")
+	flags.StringVar(&c.healthAddress, "health-address", ":8081", "where to serve /healthz and /readyz")
+	flags.StringVar(&c.metricsAddress, "metrics-address", ":9090", "where to serve /metrics")
+	flags.DurationVar(&c.reservationTTL, "reservation-ttl", server.DefaultReservationTTL, "how long a slot is held if the check does not say, 1s to 15m")
+	flags.IntVar(&c.maxReservations, "max-reservations", limiter.DefaultMaxReservations, "how many reservations may be outstanding, over all accounts")
+	flags.StringVar(&c.logFormat, "log-format", "json", "json or text")
+	flags.StringVar(&c.logLevel, "log-level", "info", "debug, info or error")
+	flags.BoolVar(&c.leaderElect, "leader-elect", true, "in a cluster: elect the replica that writes the status of MailAccounts")
+	flags.StringVar(&c.leaseNamespace, "lease-namespace", "", "where the lease of the election is (default: the pod's namespace)")
+}
+
+// lookup finds an environment variable.
+type lookup func(name string) (value string, set bool)
+
+// fromEnvironment sets each flag that was not given from its variable: --http-address from SLUICE_HTTP_ADDRESS.
+func fromEnvironment(flags *pflag.FlagSet, env lookup) (err error) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "SLUICE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, set := env(name)
+		if f.Changed || !set || err != nil {
+			return
+		}
+		if e := f.Value.Set(value); e != nil {
+			err = fmt.Errorf("the environment variable %s=%q is no value for --%s: %w", name, value, f.Name, e)
+		}
+	})
+	return err
+}
+
+func (c *config) validate() error {
+	switch {
+	case !server.ValidReservationTTL(c.reservationTTL):
+		return fmt.Errorf("--reservation-ttl must be 1s to 15m, not %s", c.reservationTTL)
+	case c.maxReservations < 1:
+		return fmt.Errorf("--max-reservations must be 1 or more, not %d", c.maxReservations)
+	}
+	return nil
+}
+
+// logger writes to w, as the configuration says.
+func (c *config) logger(w io.Writer) (logr.Logger, error) {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "error": slog.LevelError}
+	level, ok := levels[c.logLevel]
+	if !ok {
+		return logr.Logger{}, fmt.Errorf("--log-level must be debug, info or error, not %q", c.logLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch c.logFormat {
+	case "json":
+		return logr.FromSlogHandler(slog.NewJSONHandler(w, options)), nil
+	case "text":
+		return logr.FromSlogHandler(slog.NewTextHandler(w, options)), nil
+	}
+	return logr.Logger{}, fmt.Errorf("--log-format must be json or text, not %q", c.logFormat)
+}

@@ -1,0 +1,303 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain makes the test binary the program itself, where a test starts it as that.
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+const asProgram = "SLUICE_TEST_AS_PROGRAM"
+
+// command is the program, as a process of its own.
+func command(t *testing.T, environment []string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(append(os.Environ(), asProgram+"=yes"), environment...)
+	return cmd
+}
+
+// program is a running program, with addresses that were free.
+type program struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	log    *logBuffer
+	api    string
+	health string
+}
+
+// logBuffer is a log that can be read while it is written.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// start runs the program with these arguments. It ends with the test.
+func start(t *testing.T, args ...string) *program {
+	t.Helper()
+	p := &program{t: t, log: &logBuffer{}, api: freeAddress(t), health: freeAddress(t)}
+	args = append(args, "--http-address", p.api, "--health-address", p.health, "--metrics-address", "127.0.0.1:0")
+	p.run(command(t, nil, args...))
+	return p
+}
+
+// run starts the process.
+func (p *program) run(cmd *exec.Cmd) {
+	p.t.Helper()
+	p.cmd, cmd.Stderr = cmd, p.log
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = cmd.Process.Kill() })
+}
+
+// freeAddress is an address that nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// get returns the status and body of a GET, or 0 if nothing answers.
+func get(url string) (int, string) {
+	resp, err := http.Get(url)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(body)
+}
+
+// until waits for something, for up to 30 seconds.
+func (p *program) until(what string, done func() bool) {
+	p.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	timeout := time.After(30 * time.Second)
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			p.t.Fatalf("%s did not happen; the log is\n%s", what, p.log)
+		}
+	}
+}
+
+// terminate sends SIGTERM.
+func (p *program) terminate() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// wait wants the program to exit with 0.
+func (p *program) wait() {
+	p.t.Helper()
+	if err := p.cmd.Wait(); err != nil {
+		p.t.Errorf("the program ended with %v; the log is\n%s", err, p.log)
+	}
+}
+
+func (p *program) stop() {
+	p.t.Helper()
+	p.terminate()
+	p.wait()
+}
+
+const manifest = `{"apiVersion":"sluice.dev/v1alpha1","kind":"MailAccount","metadata":{"namespace":"n","name":"a"},"spec":{"limits":{"perMinute":2}}}`
+
+func accounts(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.json"), []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestServeFolder(t *testing.T) {
+	p := start(t, "serve", "--accounts", accounts(t), "--reservation-ttl", "7s")
+	p.until("ready", func() bool { status, _ := get("http://" + p.health + "/readyz"); return status == 200 })
+	before := time.Now()
+	resp, err := http.Post("http://"+p.api+"/v1/accounts/n/a/check", "application/json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var d struct{ Reservation struct{ ExpiresAt time.Time } }
+	if err := json.NewDecoder(resp.Body).Decode(&d); err != nil || d.Reservation.ExpiresAt.Sub(before) < 6*time.Second || d.Reservation.ExpiresAt.Sub(before) > 9*time.Second {
+		t.Errorf("the reservation ends %s from now, %v; want the 7 s of --reservation-ttl", d.Reservation.ExpiresAt.Sub(before), err)
+	}
+	p.stop()
+	if !strings.Contains(p.log.String(), `"msg":"sluice has stopped"`) {
+		t.Error("the log does not tell of the end")
+	}
+}
+
+// TestShutdownFinishesWhatIsInFlight stops the program between the two halves of a request.
+func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
+	p := start(t, "serve", "--accounts", accounts(t))
+	p.until("ready", func() bool { status, _ := get("http://" + p.health + "/readyz"); return status == 200 })
+	conn, err := net.Dial("tcp", p.api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	const head = "POST /v1/accounts/n/a/check HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+	if _, err := io.WriteString(conn, head); err != nil {
+		t.Fatal(err)
+	}
+	// The server asks for the body once the request is in its hands.
+	if _, err := io.ReadFull(conn, make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n"))); err != nil {
+		t.Fatal(err)
+	}
+	p.terminate()
+	p.until("the listener is closed", func() bool { status, _ := get("http://" + p.api + "/openapi.yaml"); return status == 0 })
+	if _, err := io.WriteString(conn, "{}"); err != nil {
+		t.Fatal(err)
+	}
+	answer, _ := io.ReadAll(conn)
+	if !strings.Contains(string(answer), `"decision":"Allow"`) {
+		t.Errorf("what was in flight got %q", answer)
+	}
+	p.wait()
+}
+
+// TestUnreachableCluster wants the program to wait, unready and saying so, and to answer 503.
+func TestUnreachableCluster(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(config, fmt.Appendf(nil, `
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "http://%s"}}]
+contexts: [{name: c, context: {cluster: c}}]
+current-context: c
+`, freeAddress(t)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KUBECONFIG", config)
+	p := start(t, "serve")
+	p.until("the log tells", func() bool { return strings.Contains(p.log.String(), "cannot be reached") })
+	if status, body := get("http://" + p.health + "/readyz"); status != 503 || !strings.Contains(body, "limits are not loaded yet") {
+		t.Errorf("/readyz answers %d %s", status, body)
+	}
+	if status, _ := get("http://" + p.health + "/healthz"); status != 200 {
+		t.Errorf("/healthz answers %d", status)
+	}
+	if status, body := get("http://" + p.api + "/v1/accounts/n/a"); status != 503 || !strings.Contains(body, "not-ready") {
+		t.Errorf("the API answers %d %s", status, body)
+	}
+	p.stop()
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	serveFree := []string{"serve", "--http-address", "127.0.0.1:0", "--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"}
+	t.Setenv("KUBECONFIG", "/nowhere")
+	for name, c := range map[string]struct {
+		args []string
+		env  []string
+		want string
+	}{
+		"no such command":             {[]string{"server"}, nil, `unknown command "server"`},
+		"no such flag":                {[]string{"serve", "--port", "1"}, nil, "unknown flag: --port"},
+		"an argument too many":        {[]string{"serve", "accounts"}, nil, `unknown command "accounts"`},
+		"the folder is missing":       {append(slices.Clone(serveFree), "--accounts", "/nowhere"), nil, "the folder of accounts cannot be read: open /nowhere: no such file"},
+		"no cluster":                  {serveFree, nil, "run inside one, set KUBECONFIG, or use --accounts DIR"},
+		"the address is in use":       {[]string{"serve", "--http-address", taken.Addr().String()}, nil, "is in use by another process; stop that, or choose another address"},
+		"the address is none":         {[]string{"serve", "--http-address", "nowhere"}, nil, "--http-address nowhere cannot be listened on"},
+		"a ttl out of bounds":         {[]string{"serve", "--reservation-ttl", "1h"}, nil, "--reservation-ttl must be 1s to 15m, not 1h0m0s"},
+		"no reservations":             {[]string{"serve", "--max-reservations", "0"}, nil, "--max-reservations must be 1 or more"},
+		"a log format":                {[]string{"serve", "--log-format", "xml"}, nil, `--log-format must be json or text, not "xml"`},
+		"a log level":                 {[]string{"serve", "--log-level", "loud"}, nil, `--log-level must be debug, info or error, not "loud"`},
+		"an environment variable":     {[]string{"serve"}, []string{"SLUICE_MAX_RESERVATIONS=many"}, `the environment variable SLUICE_MAX_RESERVATIONS="many" is no value for --max-reservations`},
+		"a probe without an account":  {[]string{"probe"}, nil, "--account must be NAMESPACE/NAME"},
+		"a probe of nothing there":    {[]string{"probe", "--account", "n/a", "--url", "http://" + freeAddress(t), "--timeout", "10ms"}, nil, "n/a was not served in time"},
+		"an environment out of bound": {[]string{"serve"}, []string{"SLUICE_RESERVATION_TTL=0s"}, "--reservation-ttl must be 1s to 15m"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := command(t, c.env, c.args...).CombinedOutput()
+			if err == nil || !strings.Contains(string(out), c.want) {
+				t.Errorf("got  %v, %s\nwant %s", err, out, c.want)
+			}
+		})
+	}
+}
+
+// TestEnvironment sets every flag from its variable.
+func TestEnvironment(t *testing.T) {
+	address := freeAddress(t)
+	env := []string{
+		"SLUICE_ACCOUNTS=" + accounts(t), "SLUICE_HTTP_ADDRESS=" + address, "SLUICE_HEALTH_ADDRESS=127.0.0.1:0",
+		"SLUICE_METRICS_ADDRESS=127.0.0.1:0", "SLUICE_LOG_FORMAT=text",
+	}
+	p := &program{t: t, log: &logBuffer{}}
+	p.run(command(t, env, "serve", "--log-format", "json"))
+	p.until("it serves", func() bool { status, _ := get("http://" + address + "/v1/accounts/n/a"); return status == 200 })
+	p.stop()
+	if !strings.HasPrefix(p.log.String(), "{") {
+		t.Errorf("the flag did not win over the variable: %s", p.log)
+	}
+}
+
+func TestProbeAndVersion(t *testing.T) {
+	p := start(t, "serve", "--accounts", accounts(t))
+	probe := func() (string, error) {
+		out, err := command(t, nil, "probe", "--url", "http://"+p.api, "--account", "n/a").CombinedOutput()
+		return string(out), err
+	}
+	out, err := probe()
+	if err != nil || !strings.Contains(out, `"decision":"Allow"`) || !strings.Contains(out, `"outcome":"Committed"`) {
+		t.Errorf("the probe ended with %v and printed %s", err, out)
+	}
+	// The third check is over the limit of two a minute.
+	if out, err = probe(); err == nil || !strings.Contains(out, "answered Defer") {
+		t.Errorf("a probe over the limit ended with %v and printed %s", err, out)
+	}
+	p.stop()
+	if out, err := command(t, nil, "version").Output(); err != nil || !strings.HasPrefix(string(out), "sluice devel") {
+		t.Errorf("version printed %q, %v", out, err)
+	}
+}
