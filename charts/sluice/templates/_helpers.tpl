@@ -1,0 +1,74 @@
+{{/* A label's value has at most 63 characters; 58 leaves room for the "-test" of the test pod. */}}
+{{- define "sluice.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 58 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The release "sluice" is called sluice, the release "mail" mail-sluice. A Service's name has at most 63. */}}
+{{- define "sluice.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "sluice.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "sluice.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/* A Deployment's selector can never change, so nothing that may change belongs here. */}}
+{{- define "sluice.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "sluice.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{- define "sluice.labels" -}}
+{{- $own := dict
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/part-of" "sluice"
+  "app.kubernetes.io/managed-by" .Release.Service
+}}
+{{- $selector := include "sluice.selectorLabels" . | fromYaml }}
+{{- toYaml (merge dict $selector .Values.commonLabels $own) }}
+{{- end }}
+
+{{/* A digest says exactly which image, so it wins over a tag. */}}
+{{- define "sluice.image" -}}
+{{- with .Values.image }}
+{{- if .digest }}
+{{- printf "%s@%s" .repository .digest }}
+{{- else }}
+{{- printf "%s:%s" .repository (default $.Chart.AppVersion .tag) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The environment, as a map until the end: a list could name a variable twice, which an apply cannot merge. */}}
+{{- define "sluice.env" -}}
+{{- $env := dict
+  "SLUICE_LEADER_ELECT" (toString .Values.leaderElection.enabled)
+  "SLUICE_LOG_FORMAT" .Values.log.format
+  "SLUICE_LOG_LEVEL" .Values.log.level
+  "SLUICE_MAX_RESERVATIONS" (int64 .Values.maxReservations | toString)
+  "SLUICE_RESERVATION_TTL" .Values.reservationTTL
+}}
+{{- range $name, $value := .Values.extraEnv }}
+{{- $_ := set $env $name $value }}
+{{- end }}
+{{- range $name, $value := $env }}
+- name: {{ $name }}
+  {{- if kindIs "map" $value }}
+  {{- toYaml $value | nindent 2 }}
+  {{- else }}
+  value: {{ $value | quote }}
+  {{- end }}
+{{- end }}
+{{- end }}
