@@ -1,0 +1,187 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+)
+
+const (
+	namespace = "sluice-e2e"
+	// The dot at the end makes the name complete: it is looked up once, not in every domain of the pod first.
+	api = "http://sluice." + namespace + ".svc.cluster.local.:8080/v1/accounts/"
+)
+
+// setting is an environment variable that `make e2e` sets, or whoever runs the tests.
+func setting(t *testing.T, name string) string {
+	t.Helper()
+	value := os.Getenv(name)
+	if value == "" {
+		t.Fatalf("%s is not set; see CONTRIBUTING.md for what the end-to-end tests need", name)
+	}
+	return value
+}
+
+// run runs a command at the root of the repository and returns what it printed.
+func run(t *testing.T, stdin string, command ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), command[0], command[1:]...)
+	cmd.Dir = filepath.Join("..", "..")
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%s: %w\n%s%s", strings.Join(command, " "), err, out.String(), errs.String())
+	}
+	return out.String(), nil
+}
+
+func must(t *testing.T, stdin string, command ...string) string {
+	t.Helper()
+	out, err := run(t, stdin, command...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	return must(t, "", append([]string{"kubectl"}, args...)...)
+}
+
+// helm runs the Helm that a setting names: HELM4 or HELM3.
+func helm(t *testing.T, version string, args ...string) {
+	t.Helper()
+	must(t, "", append(strings.Fields(setting(t, version)), args...)...)
+}
+
+// release are the arguments that install or upgrade the chart with the image under test.
+func release(t *testing.T, verb string, more ...string) []string {
+	t.Helper()
+	repository, tag, _ := strings.Cut(setting(t, "IMAGE"), ":")
+	return append([]string{verb, "sluice", "charts/sluice", "--namespace", namespace, "--wait", "--timeout", "2m",
+		"--set", "image.repository=" + repository, "--set", "image.tag=" + tag, "--set", "image.pullPolicy=IfNotPresent"}, more...)
+}
+
+// fault runs the command of a setting such as APISERVER_DOWN.
+func fault(t *testing.T, name string) {
+	t.Helper()
+	must(t, "", "sh", "-c", setting(t, name))
+}
+
+// eventually asks until there is no error, for up to two minutes: so long may client-go's back-off take after an outage.
+func eventually(t *testing.T, what string, ask func() error) {
+	t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.Now().Add(2 * time.Minute)
+	for {
+		err := ask()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		<-tick.C
+	}
+}
+
+// startPod runs the caller in a pod of the restricted kind.
+func startPod(t *testing.T, name string, args ...string) {
+	t.Helper()
+	quoted, err := json.Marshal(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, namespace: %s}
+spec:
+  restartPolicy: Never
+  automountServiceAccountToken: false
+  terminationGracePeriodSeconds: 1
+  securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
+  containers:
+  - name: caller
+    image: %s
+    imagePullPolicy: IfNotPresent
+    args: %s
+    securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+`, name, namespace, setting(t, "CALLER_IMAGE"), quoted), "kubectl", "apply", "-f", "-")
+	kubectl(t, "wait", "-n", namespace, "pod/"+name, "--for=condition=Ready", "--timeout=60s")
+}
+
+// inPod runs the caller in its pod.
+func inPod(t *testing.T, args ...string) string {
+	t.Helper()
+	return kubectl(t, append([]string{"exec", "-n", namespace, "caller", "--", "/caller"}, args...)...)
+}
+
+// call makes one call from the pod, about an account such as marketing/newsletter/check, and reads its answer.
+func call[T any](t *testing.T, method, path, body string) (status int, answer T) {
+	t.Helper()
+	code, text, _ := strings.Cut(inPod(t, "call", method, api+path, body), " ")
+	if _, err := fmt.Sscan(code, &status); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(text), &answer); err != nil {
+		t.Fatalf("%s %s answered %s %s", method, path, code, text)
+	}
+	return status, answer
+}
+
+// decide checks an account from the pod; it must be answered with a decision.
+func decide(t *testing.T, account string) httpv1.Decision {
+	t.Helper()
+	status, d := call[httpv1.Decision](t, "POST", account+"/check", "")
+	if status != 200 {
+		t.Fatalf("the check of %s answered %d", account, status)
+	}
+	return d
+}
+
+// end commits or releases; it must have this outcome.
+func end(t *testing.T, account, verb, body, outcome string) {
+	t.Helper()
+	if status, r := call[httpv1.Result](t, "POST", account+"/"+verb, body); status != 200 || r.Outcome != outcome {
+		t.Errorf("%s %s %s answered %d %+v, want %s", verb, account, body, status, r, outcome)
+	}
+}
+
+func usage(t *testing.T, account string) httpv1.Usage {
+	t.Helper()
+	status, u := call[httpv1.Usage](t, "GET", account, "")
+	if status != 200 {
+		t.Fatalf("the usage of %s answered %d", account, status)
+	}
+	return u
+}
+
+// applyAccount creates or changes an account and waits until its status says that it is in force.
+func applyAccount(t *testing.T, name, spec string) {
+	t.Helper()
+	must(t, fmt.Sprintf("apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\nmetadata: {name: %s, namespace: %s}\nspec: %s\n", name, namespace, spec),
+		"kubectl", "apply", "-f", "-")
+	eventually(t, name+" is in force", func() error {
+		out, err := run(t, "", "kubectl", "get", "mailaccount", "-n", namespace, name, "-o",
+			`jsonpath={.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type=="Ready")].status}`)
+		if f := strings.Fields(out); err != nil || len(f) != 3 || f[0] != f[1] || f[2] != "True" {
+			return fmt.Errorf("status is %q, %w", out, err)
+		}
+		return nil
+	})
+}

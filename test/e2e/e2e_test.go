@@ -1,0 +1,186 @@
+//go:build e2e
+
+// Package e2e tests the real image and the real chart on a real cluster: the one that KUBECONFIG names. `make e2e` runs
+// it; CONTRIBUTING.md says what it needs.
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+)
+
+// TestEndToEnd is one story on one cluster; each part leaves Sluice running for the next.
+func TestEndToEnd(t *testing.T) {
+	helm(t, "HELM4", release(t, "install", "--create-namespace")...)
+	startPod(t, "caller", "idle")
+	for _, part := range []struct {
+		name string
+		test func(*testing.T)
+	}{
+		{"samples are accepted and ready", testSamples},
+		{"a deferred check is allowed exactly at the returned time", testExact},
+		{"check, commit, release and usage over the Service", testCalls},
+		{"an edit moves the limit", testEdit},
+		{"suspension denies", testSuspend},
+		{"a delete purges and a recreated account starts empty", testRecreate},
+		{"apply to enforcement", testLatency},
+		{"helm test and helm upgrade", testUpgrade},
+		{"uninstall keeps the definition and the accounts", testUninstall},
+		{"Helm 3 installs, Helm 4 upgrades", testHelm3},
+		// After an outage every part of Kubernetes comes back in its own time, so these are late.
+		{"decisions go on without the API server", testWithoutAPIServer},
+		{"a restart answers 503 until loaded, never 404", testRestart},
+		{"kubectl apply -k config/default", testKustomize},
+	} {
+		if !t.Run(part.name, part.test) {
+			logs, _ := run(t, "", "kubectl", "logs", "-n", namespace, "-l", "app.kubernetes.io/name=sluice", "--tail=100", "--prefix")
+			t.Fatalf("the log of Sluice:\n%s", logs)
+		}
+	}
+}
+
+func testSamples(t *testing.T) {
+	for _, name := range []string{"marketing", "accounts", "platform"} {
+		must(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n", "kubectl", "apply", "-f", "-")
+	}
+	kubectl(t, "apply", "-f", "config/samples/valid")
+	kubectl(t, "wait", "mailaccounts", "--all", "-A", "--for=condition=Ready", "--timeout=30s")
+	if _, err := run(t, "", "kubectl", "apply", "-f", "config/samples/invalid/limit-zero.yaml"); err == nil || !strings.Contains(err.Error(), "must be 1 or more") {
+		t.Errorf("an invalid sample was answered with %v", err)
+	}
+	if u := usage(t, "marketing/newsletter"); *u.Windows[0].Limit != 30 {
+		t.Errorf("the newsletter's usage is %+v", u)
+	}
+}
+
+func testExact(t *testing.T) {
+	applyAccount(t, "exact", "{limits: {perMinute: 2}}")
+	got := strings.Fields(inPod(t, "exact", api+namespace+"/exact"))
+	if strings.Join(got, " ") != "Defer Defer Allow" {
+		t.Errorf("at first, 100 ms before the time, and at the time: %v, want Defer Defer Allow", got)
+	}
+}
+
+func testCalls(t *testing.T) {
+	const account = namespace + "/calls"
+	applyAccount(t, "calls", "{limits: {perMinute: 10, perHour: 100}}")
+	first, second := decide(t, account), decide(t, account)
+	if first.Decision != httpv1.Allow || *second.Remaining != 8 {
+		t.Fatalf("the checks answered %+v, %+v", first, second)
+	}
+	end(t, account, "commit", fmt.Sprintf(`{"reservation":%q}`, first.Reservation.ID), httpv1.Committed)
+	end(t, account, "commit", fmt.Sprintf(`{"reservation":%q}`, first.Reservation.ID), httpv1.Committed)
+	end(t, account, "release", fmt.Sprintf(`{"reservation":%q}`, second.Reservation.ID), httpv1.Released)
+	end(t, account, "commit", "", httpv1.Unreserved)
+	if u := usage(t, account); u.InFlight != 0 || u.Windows[0].Used != 2 || *u.Windows[1].Remaining != 98 {
+		t.Errorf("the usage is %+v", u)
+	}
+}
+
+func testEdit(t *testing.T) {
+	const account = namespace + "/edit"
+	applyAccount(t, "edit", "{limits: {perMinute: 1}}")
+	if d := decide(t, account); d.Decision != httpv1.Allow {
+		t.Fatalf("the first check answered %+v", d)
+	}
+	if d := decide(t, account); d.Decision != httpv1.Defer {
+		t.Errorf("over the limit: %+v", d)
+	}
+	applyAccount(t, "edit", "{limits: {perMinute: 2}}")
+	if d := decide(t, account); d.Decision != httpv1.Allow {
+		t.Errorf("after raising the limit: %+v", d)
+	}
+	applyAccount(t, "edit", "{limits: {perMinute: 1}, behavior: Reject}")
+	if d := decide(t, account); d.Decision != httpv1.Reject || d.Exhausted[0].InFlight != 2 {
+		t.Errorf("after lowering it: %+v", d)
+	}
+}
+
+func testSuspend(t *testing.T) {
+	const account = namespace + "/suspend"
+	applyAccount(t, "suspend", "{limits: {}, suspend: true}")
+	if d := decide(t, account); d.Decision != httpv1.Defer || d.Reason != httpv1.ReasonSuspended {
+		t.Errorf("a suspended account answered %+v", d)
+	}
+	applyAccount(t, "suspend", "{limits: {}}")
+	if d := decide(t, account); d.Decision != httpv1.Allow {
+		t.Errorf("a resumed account answered %+v", d)
+	}
+}
+
+func testRecreate(t *testing.T) {
+	const account = namespace + "/recreate"
+	applyAccount(t, "recreate", "{limits: {perDay: 1}}")
+	decide(t, account)
+	end(t, account, "commit", "", httpv1.Committed)
+	kubectl(t, "delete", "mailaccount", "-n", namespace, "recreate")
+	eventually(t, "the account is gone", func() error {
+		if status, p := call[httpv1.Problem](t, "POST", account+"/check", ""); status != 404 || p.Type != httpv1.ProblemBase+"account-not-found" {
+			return fmt.Errorf("answered %d %+v", status, p)
+		}
+		return nil
+	})
+	applyAccount(t, "recreate", "{limits: {perDay: 1}}")
+	if d := decide(t, account); d.Decision != httpv1.Allow {
+		t.Errorf("the recreated account remembers: %+v", d)
+	}
+}
+
+// watched starts a pod that calls an account ten times a second, and returns what reads the statuses it has seen.
+func watched(t *testing.T, name, method, path string) (statuses func() map[string]int) {
+	t.Helper()
+	startPod(t, name, "watch", method, api+path)
+	t.Cleanup(func() { _, _ = run(t, "", "kubectl", "delete", "pod", "-n", namespace, name, "--wait=false") })
+	return func() map[string]int {
+		seen := map[string]int{}
+		for line := range strings.Lines(kubectl(t, "logs", "-n", namespace, name)) {
+			if f := strings.Fields(line); len(f) > 1 {
+				seen[f[1]]++
+			}
+		}
+		return seen
+	}
+}
+
+func testWithoutAPIServer(t *testing.T) {
+	applyAccount(t, "outage", "{limits: {perDay: 2000000}}")
+	statuses := watched(t, "watch-outage", "POST", namespace+"/outage/check")
+	fault(t, "APISERVER_DOWN")
+	time.Sleep(20 * time.Second) // longer than any lease or deadline of the election
+	fault(t, "APISERVER_UP")
+	eventually(t, "the API server is back", func() error { _, err := run(t, "", "kubectl", "get", "--raw", "/readyz"); return err })
+	if seen := statuses(); seen["200"] < 150 || len(seen) != 1 {
+		t.Errorf("without the API server the checks answered %v, want 200 alone, ten times a second for 20 s", seen)
+	}
+	if n := kubectl(t, "get", "pods", "-n", namespace, "-l", "app.kubernetes.io/name=sluice", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}"); n != "0" {
+		t.Errorf("Sluice restarted %s times", n)
+	}
+	// The watch of MailAccounts comes back, too.
+	applyAccount(t, "outage", "{limits: {perDay: 1}}")
+}
+
+func testRestart(t *testing.T) {
+	applyAccount(t, "restart", "{limits: {perDay: 2000000}}")
+	statuses := watched(t, "watch-restart", "GET", namespace+"/restart")
+	// Without the API server the limits cannot be loaded, and nobody takes the pod out of its Service.
+	fault(t, "APISERVER_DOWN")
+	fault(t, "SLUICE_KILL")
+	time.Sleep(5 * time.Second)
+	fault(t, "APISERVER_UP")
+	eventually(t, "it loads and answers", func() error {
+		if _, err := run(t, "", "kubectl", "rollout", "status", "-n", namespace, "deployment/sluice", "--timeout=30s"); err != nil {
+			return err
+		}
+		if status, u := call[httpv1.Usage](t, "GET", namespace+"/restart", ""); status != 200 {
+			return fmt.Errorf("answered %d %+v", status, u)
+		}
+		return nil
+	})
+	if seen := statuses(); seen["404"] != 0 || seen["503"] == 0 || seen["200"] == 0 {
+		t.Errorf("around the restart the account answered %v, want 200, 503 and never 404", seen)
+	}
+}

@@ -1,0 +1,97 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// testLatency measures from the start of kubectl apply to the first answer about the account. It asserts nothing but
+// that there is one: docs/performance.md keeps the numbers.
+func testLatency(t *testing.T) {
+	const local = "18080"
+	forward := exec.CommandContext(t.Context(), "kubectl", "port-forward", "-n", namespace, "service/sluice", local+":8080")
+	if err := forward.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = forward.Process.Kill(); _ = forward.Wait() }()
+	served := func(name string) error {
+		resp, err := http.Get("http://localhost:" + local + "/v1/accounts/" + namespace + "/" + name)
+		if err != nil {
+			return err
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("answered %s", resp.Status)
+		}
+		return nil
+	}
+	eventually(t, "the port is forwarded", func() error { return served("calls") })
+	const n = 100
+	var whole, after []time.Duration
+	for i := range n {
+		name := fmt.Sprintf("latency-%d", i)
+		manifest := fmt.Sprintf("apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\nmetadata: {name: %s, namespace: %s}\nspec: {limits: {perMinute: 1}}\n", name, namespace)
+		start := time.Now()
+		must(t, manifest, "kubectl", "apply", "-f", "-")
+		applied := time.Now()
+		for served(name) != nil {
+			if time.Since(applied) > time.Minute {
+				t.Fatalf("%s is not served", name)
+			}
+		}
+		whole, after = append(whole, time.Since(start)), append(after, time.Since(applied))
+	}
+	for what, times := range map[string][]time.Duration{"from the start of kubectl apply": whole, "from its return": after} {
+		slices.Sort(times)
+		t.Logf("%d accounts, apply to enforcement %s: p50 %s, p99 %s, max %s", n, what,
+			times[n/2].Round(time.Millisecond), times[n*99/100-1].Round(time.Millisecond), times[n-1].Round(time.Millisecond))
+	}
+}
+
+func testUpgrade(t *testing.T) {
+	helm(t, "HELM4", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
+	helm(t, "HELM4", release(t, "upgrade", "--set", "log.level=debug")...)
+	if out := kubectl(t, "get", "deployment", "-n", namespace, "sluice", "-o", "yaml"); !strings.Contains(out, "debug") {
+		t.Error("the upgrade changed nothing")
+	}
+	helm(t, "HELM4", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
+}
+
+func testUninstall(t *testing.T) {
+	helm(t, "HELM4", "uninstall", "sluice", "--namespace", namespace, "--wait")
+	kubectl(t, "get", "crd", "mailaccounts.sluice.dev")
+	kubectl(t, "get", "mailaccount", "-n", "marketing", "newsletter")
+}
+
+func testHelm3(t *testing.T) {
+	helm(t, "HELM3", release(t, "install")...)
+	helm(t, "HELM3", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
+	helm(t, "HELM4", release(t, "upgrade", "--set", "log.level=debug")...)
+	helm(t, "HELM4", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
+	if u := usage(t, "marketing/newsletter"); *u.Windows[0].Limit != 30 {
+		t.Errorf("the account that outlived the uninstall answers %+v", u)
+	}
+}
+
+// testKustomize installs the manifests without Helm, and takes everything away at the end.
+func testKustomize(t *testing.T) {
+	helm(t, "HELM4", "uninstall", "sluice", "--namespace", namespace, "--wait")
+	kubectl(t, "delete", "crd", "mailaccounts.sluice.dev") // it belongs to the release that is gone
+	kubectl(t, "apply", "-k", "config/default")
+	kubectl(t, "set", "image", "-n", "sluice-system", "deployment/sluice", "sluice="+setting(t, "IMAGE"))
+	kubectl(t, "rollout", "status", "-n", "sluice-system", "deployment/sluice", "--timeout=120s")
+	applyAccount(t, "kustomize", "{limits: {perMinute: 1}}")
+	url := "http://sluice.sluice-system.svc.cluster.local.:8080/v1/accounts/" + namespace + "/kustomize/check"
+	if out := inPod(t, "call", "POST", url); !strings.HasPrefix(out, `200 {"decision":"Allow"`) {
+		t.Errorf("the check answered %s", out)
+	}
+	kubectl(t, "delete", "-k", "config/default", "--timeout=180s")
+	kubectl(t, "delete", "namespace", namespace, "marketing", "accounts", "platform", "--timeout=180s")
+}
