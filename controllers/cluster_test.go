@@ -290,9 +290,9 @@ func TestOlderSchema(t *testing.T) {
 
 	withoutRules(t)
 	controlplane.Eventually(t, "the older schema is in force", func() error {
-		before := account.DeepCopy()
-		*account.Spec.Limits.PerMinute = 0
-		return c.Patch(t.Context(), account, client.MergeFrom(before))
+		changed := account.DeepCopy() // anew for each try: a refused patch leaves its change in the object
+		*changed.Spec.Limits.PerMinute = 0
+		return c.Patch(t.Context(), changed, client.MergeFrom(account))
 	})
 	ready := waitCondition(t, c, account, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec)
 	for _, want := range []string{"spec.limits.perMinute", "must be 1 or more", "limits before this change stay in force"} {
