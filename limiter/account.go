@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -11,7 +12,8 @@ type account struct {
 	mu     sync.Mutex
 	uid    string
 	policy Policy
-	purged bool // no longer in the directory; whoever still holds it must answer as if it were not found
+	purged bool  // no longer in the directory; whoever still holds it must answer as if it were not found
+	part   uint8 // of the quota
 	now    int64
 	sent   history
 	ledger *ledger // nil until the first reservation
@@ -21,31 +23,48 @@ type account struct {
 // what is old enough leaves its windows. It returns how many expired. Callers race to the lock with their readings of
 // the clock, so now may be a little before what the account has seen; it then stays where it is.
 func (a *account) advance(now int64) (expiredCount int) {
-	a.now = max(a.now, now)
+	expiredCount, _ = a.advanceBy(now, math.MaxInt)
+	return expiredCount
+}
+
+// advanceBy is advance in steps: it expires no more than most reservations, and if there are more, stays at the deadline
+// of the last.
+func (a *account) advanceBy(now int64, most int) (expiredCount int, done bool) {
+	now, done = max(a.now, now), true
 	if l := a.ledger; l != nil {
-		for len(l.due) > 0 && l.records[l.due[0]].at <= a.now {
-			i := l.due[0]
-			deadline, cost := l.records[i].at, int64(l.records[i].cost)
-			l.end(i, expired, deadline)
-			a.sent.add(deadline, cost)
+		for place := l.held.soonest(now); place != none; place = l.held.soonest(now) {
+			if expiredCount == most {
+				now, done = a.now, false
+				break
+			}
+			a.now = l.held.all[place].deadline
+			a.expire(place)
 			expiredCount++
 		}
-		l.forget(a.now)
+		l.ended.forget(now)
 	}
-	a.sent.advance(a.now)
-	return expiredCount
+	a.now = now
+	a.sent.advance(now)
+	return expiredCount, done
+}
+
+// expire makes a send at its deadline of an outstanding reservation.
+func (a *account) expire(place int32) {
+	deadline := a.ledger.held.all[place].deadline
+	r := a.ledger.end(place, expired, deadline)
+	a.sent.add(deadline, int64(r.cost))
 }
 
 func (a *account) inFlight() int64 {
 	if a.ledger == nil {
 		return 0
 	}
-	return a.ledger.inFlight
+	return a.ledger.held.cost
 }
 
-// report says how each window stands, and whether and when a further cost fits. The cost must not exceed a limit. The
-// windows are written in place, as this is what a check spends most of its time on.
-func (a *account) report(windows *[windows]WindowUsage, cost int64) {
+// report says how each window stands, and whether and when a further cost fits; how long that is from now. The cost must
+// not exceed a limit. The windows are written in place, as this is what a check spends most of its time on.
+func (a *account) report(windows *[windows]WindowUsage, now, cost int64) {
 	inFlight := a.inFlight()
 	for w := range Window(len(windows)) {
 		u := &windows[w]
@@ -56,24 +75,21 @@ func (a *account) report(windows *[windows]WindowUsage, cost int64) {
 		case !u.Full:
 			u.FreeIn = 0
 		case excess <= u.Used:
-			u.FreeIn = time.Duration(a.sent.freeAt(w, excess) - a.now)
+			u.FreeIn = time.Duration(a.sent.freeAt(w, excess) - now)
 		default: // some of what is in flight must leave too, and that would be committed now
-			u.FreeIn = w.Length()
+			u.FreeIn = time.Duration(a.now + windowLengths[w] - now)
 		}
 	}
 }
 
-// known answers a check whose id was seen before.
-func (a *account) known(i int32, cost int64) (Decision, error) {
-	r := &a.ledger.records[i]
-	if r.state != outstanding {
-		return Decision{}, ErrReservationEnded
-	}
+// repeated answers a check whose id is held already.
+func (a *account) repeated(place int32, now, cost int64) (d Decision, err error) {
+	r := &a.ledger.held.all[place]
 	if int64(r.cost) != cost {
-		return Decision{}, ErrReservationCost
+		return d, ErrReservationCost
 	}
-	d := Decision{Verdict: Allowed, Cost: cost, ExpiresIn: time.Duration(r.at - a.now)}
-	a.report(&d.Windows, 1)
+	d = Decision{Verdict: Allowed, Cost: cost, ExpiresIn: time.Duration(r.deadline - now)}
+	a.report(&d.Windows, now, 1)
 	return d, nil
 }
 
@@ -98,7 +114,7 @@ func (a *account) decide(d *Decision, now Instant, cost int64) error {
 			return ErrCostExceedsLimit
 		}
 	}
-	a.report(&d.Windows, cost)
+	a.report(&d.Windows, now.Mono, cost)
 	for w := range d.Windows {
 		u := &d.Windows[w]
 		if !u.Full {
@@ -120,90 +136,79 @@ func (a *account) decide(d *Decision, now Instant, cost int64) error {
 }
 
 // reserve takes a slot that decide found free.
-func (a *account) reserve(d *Decision, id idHash, cost int64, ttl time.Duration) {
+func (a *account) reserve(d *Decision, now int64, id idHash, ask *Ask) {
 	if a.ledger == nil {
 		a.ledger = newLedger()
 	}
-	a.ledger.hold(id, cost, a.now+int64(ttl))
-	d.Cost, d.ExpiresIn = cost, ttl
+	deadline := a.now + int64(ask.TTL)
+	a.ledger.held.add(id, ask.Cost, deadline)
+	d.Cost, d.ExpiresIn = ask.Cost, time.Duration(deadline-now)
 	for w := range d.Windows {
-		d.Windows[w].InFlight += cost
+		d.Windows[w].InFlight += ask.Cost
 	}
 }
 
-// commit records a send, of the reservation at i (none: of no reservation), and returns how many reservations that
-// took out of flight. A cost of 0 means the reservation's, or 1.
-func (a *account) commit(i int32, cost int64) (outcome Outcome, freed int) {
-	if i == none {
-		a.sent.add(a.now, max(1, cost))
-		return Unreserved, 0
-	}
-	r := &a.ledger.records[i]
-	held := int64(r.cost)
+// commit records the send of an outstanding reservation.
+func (a *account) commit(place int32, cost int64) Outcome {
+	r := a.ledger.end(place, committed, a.now)
 	if cost == 0 {
-		cost = held
+		cost = int64(r.cost)
 	}
-	switch r.state {
-	case outstanding:
-		a.ledger.end(i, committed, a.now)
-		a.sent.add(a.now, cost)
-		return Committed, 1
+	a.sent.add(a.now, cost)
+	return Committed
+}
+
+// commitEnded records the send of a reservation that has ended, unless it counts as it should already.
+func (a *account) commitEnded(e *ended, cost int64) Outcome {
+	if cost == 0 {
+		cost = int64(e.cost)
+	}
+	switch e.state {
 	case expired: // it counted from its deadline on; now it is known to have left as late as this
-		r.state = late
-		a.sent.remove(r.at, held)
+		e.state = late
+		a.sent.remove(e.at, int64(e.cost))
 		a.sent.add(a.now, cost)
-		return Late, 0
+		return Late
 	case released: // the caller gave the slot back, and yet the mail left
-		r.state = unreserved
+		e.state = unreserved
 		a.sent.add(a.now, cost)
-		return Unreserved, 0
+		return Unreserved
 	case committed:
-		return Committed, 0
+		return Committed
 	case late:
-		return Late, 0
+		return Late
 	default:
-		return Unreserved, 0
+		return Unreserved
 	}
 }
 
-// noteUnreserved remembers the id of a commit that had no reservation, so that its repetition is not counted again.
-func (a *account) noteUnreserved(id idHash, cost int64) {
-	if a.ledger == nil {
-		a.ledger = newLedger()
+// commitUnknown records a send without a reservation. If it has an id that is remembered, so that its repetition is not
+// counted again.
+func (a *account) commitUnknown(id *idHash, cost int64) Outcome {
+	cost = max(1, cost)
+	if id != nil {
+		if a.ledger == nil {
+			a.ledger = newLedger()
+		}
+		a.ledger.ended.remember(*id, ended{at: a.now, cost: int32(cost), state: unreserved})
 	}
-	a.ledger.note(id, max(1, cost), unreserved, a.now)
+	a.sent.add(a.now, cost)
+	return Unreserved
 }
 
-// release gives the slot of the reservation at i back, if it is still held, and returns how many that took out of
-// flight.
-func (a *account) release(i int32) (outcome Outcome, freed int, err error) {
-	if i == none {
-		return 0, 0, ErrReservationNotFound
-	}
-	switch a.ledger.records[i].state {
-	case outstanding:
-		a.ledger.end(i, released, a.now)
-		return Released, 1, nil
-	case released:
-		return Released, 0, nil
-	default:
-		return 0, 0, ErrReservationEnded
-	}
-}
-
-// oldest is the oldest outstanding reservation, or none.
+// oldest is the place of the oldest outstanding reservation, or none.
 func (a *account) oldest() int32 {
 	if a.ledger == nil {
 		return none
 	}
-	return a.ledger.held.first
+	return a.ledger.held.oldest
 }
 
 // purge forgets everything and closes the account. It returns how many stamps and outstanding reservations there were.
 func (a *account) purge() (stamps, held int) {
 	stamps = a.sent.n
 	if a.ledger != nil {
-		held = len(a.ledger.due)
+		held = a.ledger.held.count()
 	}
 	a.sent, a.ledger, a.purged = history{}, nil, true
 	return stamps, held
@@ -211,8 +216,12 @@ func (a *account) purge() (stamps, held int) {
 
 // tidy gives back the memory that an idle account no longer needs.
 func (a *account) tidy() {
-	if a.ledger != nil && a.ledger.empty() {
-		a.ledger = nil
+	if l := a.ledger; l != nil {
+		l.held.shrink()
+		l.ended.shrink()
+		if l.empty() {
+			a.ledger = nil
+		}
 	}
 	a.sent.shrink()
 }

@@ -166,37 +166,6 @@ func TestG9UnknownNamesAllocateNothing(t *testing.T) {
 	}
 }
 
-func TestG5MemoryIsBounded(t *testing.T) {
-	l := limiter.New(0)
-	l.MarkLoaded()
-	l.Apply(account, "uid", limiter.Policy{})
-	at := limiter.Instant{Mono: 1}
-	for i := range 16384 + 1 {
-		if _, err := l.Commit(at, account, fmt.Sprint(i), 1); err != nil {
-			t.Fatal(err)
-		}
-	}
-	usage := func() int64 {
-		u, err := l.Usage(at, account)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return u.Windows[limiter.Minute].Used
-	}
-	before := usage()
-	for _, c := range []struct {
-		id    string
-		added int64
-	}{{"16384", 0}, {"1", 0}, {"0", 1}} { // the oldest was forgotten, and counts again: more, never less
-		if _, err := l.Commit(at, account, c.id, 1); err != nil {
-			t.Fatal(err)
-		}
-		if added := usage() - before; added != c.added {
-			t.Errorf("repeating commit %s added %d, want %d", c.id, added, c.added)
-		}
-	}
-}
-
 // TestConcurrentCallers has many goroutines at a few accounts, which come and go meanwhile. The race detector watches
 // them, and the accounts that stay are never over.
 func TestConcurrentCallers(t *testing.T) {

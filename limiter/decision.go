@@ -48,7 +48,8 @@ type WindowUsage struct {
 	// Used is the cost stamped inside the window, InFlight that of the outstanding reservations.
 	Used, InFlight int64
 	// Full says that the cost asked for does not fit; FreeIn is then how long until it would, if every outstanding
-	// reservation were committed now and nobody else asked. FreeIn is 0 where Full is false.
+	// reservation were committed now and nobody else asked. FreeIn is 0 where Full is false. Like every duration in an
+	// answer it counts from the Instant of the call, also when another caller, who read the clock later, came first.
 	Full   bool
 	FreeIn time.Duration
 }

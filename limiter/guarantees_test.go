@@ -325,7 +325,7 @@ func TestG8TimeOnlyGoesForward(t *testing.T) {
 		"a reading that comes to the lock late does not turn time back": {perMinute(1), `
 			0s      check a  -> allow 0
 			10s     commit a -> committed
-			9s      check b  -> defer 1m0s
+			9s      check b  -> defer 1m1s
 			70s     check b  -> allow 0
 			69s     commit b -> committed
 			129.9s  check c  -> defer 100ms

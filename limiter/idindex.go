@@ -15,49 +15,57 @@ func (h idHasher) hash(id string) idHash {
 	return idHash{maphash.String(h.a, id), maphash.String(h.b, id)}
 }
 
-// idIndex finds records by id: a hash table with linear probing that is at most three quarters full. A Go map would hash
-// the hashes again and cost three times the memory.
+// none is no place.
+const none = int32(-1)
+
+// idIndex finds the place that an id was given: a hash table with linear probing that is at most three quarters full. A
+// Go map would hash the hashes again and cost three times the memory.
 type idIndex struct {
+	ids   []idHash // by place
 	slots []idSlot // the length is a power of two
 	count int
 }
 
-// idSlot is a record's index with the bits of its id that say where it belongs, so that probing rarely has to look at
-// the record itself.
+// idSlot is a place with the bits of its id that say where it belongs in the table, so that probing rarely has to look
+// at the id itself.
 type idSlot struct {
-	tag    uint32
-	record int32 // none: the slot is empty
+	tag   uint32
+	place int32 // none: the slot is empty
 }
 
 func (x *idIndex) home(tag uint32) int { return int(tag) & (len(x.slots) - 1) }
 
 func (x *idIndex) after(slot int) int { return (slot + 1) & (len(x.slots) - 1) }
 
-// find returns the record with this id, or none.
-func (x *idIndex) find(records []record, id idHash) int32 {
+// find returns the place of an id, or none.
+func (x *idIndex) find(id idHash) int32 {
 	if x.count == 0 {
 		return none
 	}
 	tag := uint32(id.a)
 	for s := x.home(tag); ; s = x.after(s) {
-		if at := x.slots[s]; at.record == none || at.tag == tag && records[at.record].id == id {
-			return at.record
+		if at := x.slots[s]; at.place == none || at.tag == tag && x.ids[at.place] == id {
+			return at.place
 		}
 	}
 }
 
-// add indexes a record whose id is not in the index.
-func (x *idIndex) add(id idHash, record int32) {
+// add gives a free place to an id that is not in the index. Places are taken in order at first.
+func (x *idIndex) add(id idHash, place int32) {
+	if int(place) == len(x.ids) {
+		x.ids = append(x.ids, id)
+	}
+	x.ids[place] = id
 	if 4*x.count >= 3*len(x.slots) {
 		x.grow()
 	}
-	x.place(idSlot{uint32(id.a), record})
+	x.put(idSlot{uint32(id.a), place})
 	x.count++
 }
 
-func (x *idIndex) place(entry idSlot) {
+func (x *idIndex) put(entry idSlot) {
 	s := x.home(entry.tag)
-	for x.slots[s].record != none {
+	for x.slots[s].place != none {
 		s = x.after(s)
 	}
 	x.slots[s] = entry
@@ -67,29 +75,29 @@ func (x *idIndex) grow() {
 	old := x.slots
 	x.slots = make([]idSlot, max(4, 2*len(old)))
 	for s := range x.slots {
-		x.slots[s].record = none
+		x.slots[s].place = none
 	}
 	for _, entry := range old {
-		if entry.record != none {
-			x.place(entry)
+		if entry.place != none {
+			x.put(entry)
 		}
 	}
 }
 
-// remove takes a record out, and moves those behind it that would no longer be found across the gap.
-func (x *idIndex) remove(id idHash, record int32) {
-	gap := x.home(uint32(id.a))
-	for x.slots[gap].record != record {
+// remove frees a place, and moves those slots behind its own that would no longer be found across the gap.
+func (x *idIndex) remove(place int32) {
+	gap := x.home(uint32(x.ids[place].a))
+	for x.slots[gap].place != place {
 		gap = x.after(gap)
 	}
 	mask := len(x.slots) - 1
-	for s := x.after(gap); x.slots[s].record != none; s = x.after(s) {
-		// It may move into the gap if that lies between its home and its place, going round.
+	for s := x.after(gap); x.slots[s].place != none; s = x.after(s) {
+		// It may move into the gap if that lies between its home and its slot, going round.
 		if home := x.home(x.slots[s].tag); (s-home)&mask >= (s-gap)&mask {
 			x.slots[gap] = x.slots[s]
 			gap = s
 		}
 	}
-	x.slots[gap].record = none
+	x.slots[gap].place = none
 	x.count--
 }

@@ -14,10 +14,10 @@ type Limiter struct {
 	accounts *directory
 	ids      idHasher
 	loaded   atomic.Bool
-	// held counts the outstanding reservations of all accounts. One that expired is counted until its account is
-	// next used or swept.
-	held    atomic.Int64
-	maxHeld int64
+	// quota bounds the outstanding reservations of all accounts. One that expired counts until its account is next
+	// used or swept.
+	quota *quota
+	parts atomic.Uint32 // how many accounts were given a part of it
 }
 
 // New returns a Limiter without accounts that holds at most maxReservations at a time (0 or less:
@@ -26,7 +26,7 @@ func New(maxReservations int) *Limiter {
 	if maxReservations <= 0 {
 		maxReservations = DefaultMaxReservations
 	}
-	return &Limiter{accounts: newDirectory(), ids: newIDHasher(), maxHeld: int64(maxReservations)}
+	return &Limiter{accounts: newDirectory(), ids: newIDHasher(), quota: newQuota(int64(maxReservations))}
 }
 
 // MarkLoaded says that every account is known: from now on a missing one is [ErrAccountNotFound]. It cannot be undone.
@@ -50,7 +50,7 @@ func (l *Limiter) Apply(k Key, uid string, p Policy) (changed bool) {
 		a.mu.Unlock()
 		l.Purge(k)
 	}
-	l.accounts.put(k, &account{uid: uid, policy: p})
+	l.accounts.put(k, &account{uid: uid, policy: p, part: uint8(l.parts.Add(1))})
 	return true
 }
 
@@ -64,7 +64,7 @@ func (l *Limiter) Purge(k Key) (entries int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	stamps, held := a.purge()
-	l.freed(held)
+	l.freed(a, held)
 	return stamps + held
 }
 
@@ -128,17 +128,19 @@ func (l *Limiter) Check(now Instant, k Key, ask Ask) (d Decision, err error) {
 		return a.suspended(), nil
 	}
 	id := l.ids.hash(ask.ID)
-	if i := a.ledger.find(id); i != none {
-		return a.known(i, ask.Cost)
+	switch place, past := a.ledger.find(id); {
+	case place != none:
+		return a.repeated(place, now.Mono, ask.Cost)
+	case past != nil:
+		return d, ErrReservationEnded
 	}
 	if err := a.decide(&d, now, ask.Cost); err != nil || d.Verdict != Allowed {
 		return d, err
 	}
-	if l.held.Add(1) > l.maxHeld {
-		l.held.Add(-1)
+	if !l.quota.take(a.part) {
 		return Decision{}, ErrOverloaded
 	}
-	a.reserve(&d, id, ask.Cost, ask.TTL)
+	a.reserve(&d, now.Mono, id, &ask)
 	return d, nil
 }
 
@@ -154,16 +156,24 @@ func (l *Limiter) Commit(now Instant, k Key, id string, cost int64) (Outcome, er
 		return 0, err
 	}
 	defer a.mu.Unlock()
-	i := a.oldest()
-	if id != "" {
-		hash := l.ids.hash(id)
-		if i = a.ledger.find(hash); i == none {
-			a.noteUnreserved(hash, cost)
-		}
+	if id == "" {
+		return l.commitHeld(a, a.oldest(), nil, cost), nil
 	}
-	outcome, freed := a.commit(i, cost)
-	l.freed(freed)
-	return outcome, nil
+	hash := l.ids.hash(id)
+	place, past := a.ledger.find(hash)
+	if past != nil {
+		return a.commitEnded(past, cost), nil
+	}
+	return l.commitHeld(a, place, &hash, cost), nil
+}
+
+// commitHeld commits what is held at a place, or if that is none, a send without a reservation.
+func (l *Limiter) commitHeld(a *account, place int32, id *idHash, cost int64) Outcome {
+	if place == none {
+		return a.commitUnknown(id, cost)
+	}
+	l.freed(a, 1)
+	return a.commit(place, cost)
 }
 
 // Release gives back the slot of an outstanding reservation, of a send that did not happen. An empty id means the
@@ -174,13 +184,21 @@ func (l *Limiter) Release(now Instant, k Key, id string) (Outcome, error) {
 		return 0, err
 	}
 	defer a.mu.Unlock()
-	i := a.oldest()
+	place, past := a.oldest(), (*ended)(nil)
 	if id != "" {
-		i = a.ledger.find(l.ids.hash(id))
+		place, past = a.ledger.find(l.ids.hash(id))
 	}
-	outcome, freed, err := a.release(i)
-	l.freed(freed)
-	return outcome, err
+	switch {
+	case place != none:
+		a.ledger.end(place, released, a.now)
+		l.freed(a, 1)
+		return Released, nil
+	case past == nil:
+		return 0, ErrReservationNotFound
+	case past.state == released:
+		return Released, nil
+	}
+	return 0, ErrReservationEnded
 }
 
 // lock finds the account, locks it and brings it to the present.
@@ -197,13 +215,13 @@ func (l *Limiter) lock(now Instant, k Key) (*account, error) {
 		a.mu.Unlock()
 		return nil, ErrAccountNotFound
 	}
-	l.freed(a.advance(now.Mono))
+	l.freed(a, a.advance(now.Mono))
 	return a, nil
 }
 
-// freed counts reservations that are no longer outstanding.
-func (l *Limiter) freed(n int) {
-	if n != 0 { // most calls free none; they need not touch the shared counter
-		l.held.Add(-int64(n))
+// freed gives back the quota of n reservations that are no longer outstanding. Most calls free none or one.
+func (l *Limiter) freed(a *account, n int) {
+	if n > 0 {
+		l.quota.give(a.part, int64(n))
 	}
 }

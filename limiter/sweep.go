@@ -2,23 +2,39 @@ package limiter
 
 import (
 	"context"
+	"runtime"
 	"time"
 )
 
 // SweepInterval is how often [Limiter.RunSweep] goes round.
 const SweepInterval = 10 * time.Second
 
+// sweepStep is how many expired reservations a sweep counts as sent before it lets go of the account: a burst of a
+// million that expire together must not keep callers waiting.
+const sweepStep = 256
+
 // Sweep brings every account to the present and gives back memory: of sends older than a day, of ids remembered long
 // enough, of reservations that expired while nobody asked. No decision depends on it, as every call does the same for
-// its own account. One account is locked at a time.
+// its own account. One account is locked at a time, and never for long.
 func (l *Limiter) Sweep(now Instant) {
 	l.accounts.each(func(_ Key, a *account) bool {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		l.freed(a.advance(now.Mono))
-		a.tidy()
+		for !l.sweep(a, now.Mono) {
+			runtime.Gosched()
+		}
 		return true
 	})
+}
+
+// sweep brings an account one step closer to the present, and says whether it is there.
+func (l *Limiter) sweep(a *account, now int64) (done bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n, done := a.advanceBy(now, sweepStep)
+	l.freed(a, n)
+	if done {
+		a.tidy()
+	}
+	return done
 }
 
 // RunSweep sweeps every [SweepInterval] until the context ends. One is enough.
@@ -43,5 +59,5 @@ type Stats struct {
 
 // Stats returns the counts.
 func (l *Limiter) Stats() Stats {
-	return Stats{Accounts: l.accounts.size(), Reservations: int(l.held.Load())}
+	return Stats{Accounts: l.accounts.size(), Reservations: int(l.quota.taken())}
 }

@@ -27,12 +27,12 @@ func (l *Limiter) Usage(now Instant, k Key) (Usage, error) {
 		return Usage{}, err
 	}
 	defer a.mu.Unlock()
-	return a.usage(k), nil
+	return a.usage(k, now.Mono), nil
 }
 
-func (a *account) usage(k Key) Usage {
+func (a *account) usage(k Key, now int64) Usage {
 	u := Usage{Key: k, Policy: a.policy, InFlight: a.inFlight()}
-	a.report(&u.Windows, 1)
+	a.report(&u.Windows, now, 1)
 	for w := range u.Windows {
 		u.Full = u.Full || u.Windows[w].Full
 		u.NextSlot = max(u.NextSlot, u.Windows[w].FreeIn)
