@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -18,6 +19,8 @@ type endpoint func(s *Server, r *http.Request, a *answer) error
 
 // answer is what will be written. Answers are pooled with their buffers.
 type answer struct {
+	// now is when the request is decided: once it has been read.
+	now         limiter.Instant
 	status      int
 	contentType []string
 	retryAfter  int64 // seconds; 0: not said
@@ -25,6 +28,7 @@ type answer struct {
 	body        io.LimitedReader
 	in          bytes.Buffer // what was read of it
 	out         []byte       // the answer's body
+	decision    decision     // what out is made of, if it is one
 	problem     *httpv1.Problem
 }
 
@@ -39,14 +43,15 @@ var (
 const shortAnswer = 2 << 10
 
 // keepBuffer is the largest buffer that goes back to the pool.
-const keepBuffer = 64 << 10
+const keepBuffer = 512 << 10
 
 var answers = sync.Pool{New: func() any { return new(answer) }}
 
 func newAnswer() *answer {
 	a, _ := answers.Get().(*answer)
-	*a = answer{status: http.StatusOK, contentType: jsonType, in: a.in, out: a.out[:0]}
+	a.status, a.contentType, a.retryAfter, a.allow, a.problem = http.StatusOK, jsonType, 0, "", nil
 	a.in.Reset()
+	a.out = a.out[:0]
 	return a
 }
 
@@ -87,18 +92,22 @@ type decoder[Req any] interface {
 // encoder is an answer that can be written as JSON.
 type encoder interface{ AppendJSON([]byte) []byte }
 
+// call is what the API does to one account.
+type call[Req any] func(*Server, limiter.Key, *Req, *answer) (encoder, error)
+
 // handle makes an endpoint of a call about one account: it reads the body, and writes what the call returns.
-func handle[Req any, P decoder[Req]](call func(*Server, limiter.Key, P, *answer) (encoder, error)) endpoint {
+func handle[Req any, P decoder[Req]](do call[Req]) endpoint {
 	return func(s *Server, r *http.Request, a *answer) error {
-		body, err := a.readBody(r)
+		body, err := a.readBody(r, httpv1.MaxBodyBytes)
 		if err != nil {
 			return err
 		}
-		req := P(new(Req))
-		if err := req.Decode(body); err != nil {
+		var req Req
+		if err := P(&req).Decode(body); err != nil {
 			return err
 		}
-		reply, err := call(s, account(r), req, a)
+		a.now = s.clock.Now()
+		reply, err := do(s, account(r), &req, a)
 		if err != nil {
 			return err
 		}
@@ -113,30 +122,31 @@ func account(r *http.Request) limiter.Key {
 }
 
 // readBody reads a body that is JSON, or empty.
-func (a *answer) readBody(r *http.Request) ([]byte, error) {
+func (a *answer) readBody(r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	if r.ContentLength > httpv1.MaxBodyBytes {
-		return nil, errBodyTooLarge
+	if r.ContentLength > limit {
+		return nil, tooLarge(limit)
 	}
-	a.body = io.LimitedReader{R: r.Body, N: httpv1.MaxBodyBytes + 1}
+	a.body = io.LimitedReader{R: r.Body, N: limit + 1}
 	_, err := a.in.ReadFrom(&a.body)
 	switch {
 	case err != nil:
 		return nil, httpv1.MalformedRequest.Problem("The body could not be read to its end: " + err.Error() + ".")
-	case a.in.Len() > httpv1.MaxBodyBytes:
-		return nil, errBodyTooLarge
+	case int64(a.in.Len()) > limit:
+		return nil, tooLarge(limit)
 	case a.in.Len() > 0 && !isJSON(r.Header):
 		return nil, errMediaType
 	}
 	return a.in.Bytes(), nil
 }
 
-var (
-	errBodyTooLarge = errors.New("body too large")
-	errMediaType    = errors.New("unsupported media type")
-)
+func tooLarge(limit int64) error {
+	return httpv1.BodyTooLarge.Problem(fmt.Sprintf("Send at most %d bytes.", limit))
+}
+
+var errMediaType = errors.New("unsupported media type")
 
 // isJSON says whether a body is declared, once, as plain JSON.
 func isJSON(h http.Header) bool {

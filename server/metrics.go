@@ -2,6 +2,7 @@ package server
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ type metrics struct {
 	decisions [4]prometheus.Counter // by verdict
 	suspended [4]prometheus.Counter // by verdict
 	outcomes  [len(outcomes)]prometheus.Counter
+	items     *prometheus.CounterVec
 }
 
 func newMetrics(registry prometheus.Registerer, l *limiter.Limiter) *metrics {
@@ -45,8 +47,11 @@ func newMetrics(registry prometheus.Registerer, l *limiter.Limiter) *metrics {
 	for o := limiter.Committed; int(o) < len(outcomes); o++ {
 		m.outcomes[o] = ends.WithLabelValues(outcomes[o])
 	}
+	m.items = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sluice_batch_problems_total", Help: "Items of batches that were refused, by operation and type of problem. Their requests count as 200.",
+	}, []string{"operation", "problem"})
 	if registry != nil {
-		registry.MustRegister(m.requests, m.durations, decisions, ends,
+		registry.MustRegister(m.requests, m.durations, decisions, ends, m.items,
 			gauge("sluice_accounts", "Accounts whose limits are loaded.", func() int { return l.Stats().Accounts }),
 			gauge("sluice_reservations", "Outstanding reservations of all accounts.", func() int { return l.Stats().Reservations }))
 	}
@@ -66,6 +71,10 @@ func (m *metrics) decided(d *limiter.Decision) {
 }
 
 func (m *metrics) ended(o limiter.Outcome) { m.outcomes[o].Inc() }
+
+func (m *metrics) itemFailed(operation string, p *httpv1.Problem) {
+	m.items.WithLabelValues(operation, strings.TrimPrefix(p.Type, httpv1.ProblemBase)).Inc()
+}
 
 // operationMetrics are those of one operation, looked up once.
 type operationMetrics struct {

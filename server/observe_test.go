@@ -125,6 +125,7 @@ func TestMetrics(t *testing.T) {
 	a.post("commit", `{"reservation":"a"}`)
 	a.post("commit", "")
 	a.post("release", "")
+	a.call(request{body: `{"releases":[{},{"namespace":"marketing","name":"newsletter"},{}]}`}.to("/v1/release"))
 	a.get("/v1/accounts/marketing/newsletter")
 	a.get("/nowhere")
 	want := map[string]float64{
@@ -140,6 +141,9 @@ func TestMetrics(t *testing.T) {
 		`sluice_outcomes_total outcome=Released`:                  0,
 		`sluice_outcomes_total outcome=Unreserved`:                1,
 
+		`sluice_batch_problems_total operation=releaseBatch problem=invalid-field`:         2,
+		`sluice_batch_problems_total operation=releaseBatch problem=reservation-not-found`: 1,
+
 		`sluice_http_requests_total code=200 operation=check`:        3,
 		`sluice_http_requests_total code=404 operation=check`:        1,
 		`sluice_http_requests_total code=422 operation=check`:        1,
@@ -148,6 +152,9 @@ func TestMetrics(t *testing.T) {
 		`sluice_http_requests_total code=200 operation=getOpenAPI`:   0,
 		`sluice_http_requests_total code=200 operation=listAccounts`: 0,
 		`sluice_http_requests_total code=200 operation=release`:      0,
+		`sluice_http_requests_total code=200 operation=checkBatch`:   0,
+		`sluice_http_requests_total code=200 operation=commitBatch`:  0,
+		`sluice_http_requests_total code=200 operation=releaseBatch`: 1,
 		`sluice_http_requests_total code=404 operation=release`:      1,
 		`sluice_http_requests_total code=200 operation=unknown`:      0,
 		`sluice_http_requests_total code=404 operation=unknown`:      1,
@@ -158,6 +165,9 @@ func TestMetrics(t *testing.T) {
 		`sluice_http_request_duration_seconds operation=getOpenAPI`:   0,
 		`sluice_http_request_duration_seconds operation=listAccounts`: 0,
 		`sluice_http_request_duration_seconds operation=release`:      1,
+		`sluice_http_request_duration_seconds operation=checkBatch`:   0,
+		`sluice_http_request_duration_seconds operation=commitBatch`:  0,
+		`sluice_http_request_duration_seconds operation=releaseBatch`: 1,
 		`sluice_http_request_duration_seconds operation=unknown`:      1,
 	}
 	if diff := cmp.Diff(want, a.series()); diff != "" {

@@ -1,9 +1,7 @@
 package server
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/limiter"
@@ -15,7 +13,6 @@ var problems = []struct {
 	kind   httpv1.ProblemKind
 	detail string
 }{
-	{errBodyTooLarge, httpv1.BodyTooLarge, fmt.Sprintf("Send at most %d bytes.", httpv1.MaxBodyBytes)},
 	{errMediaType, httpv1.UnsupportedMediaType, "Send JSON, without a content encoding, and say so: Content-Type: application/json."},
 	{limiter.ErrNotLoaded, httpv1.NotReady, "Sluice has just started and is loading the MailAccounts. Do not send; ask again in a second."},
 	{limiter.ErrAccountNotFound, httpv1.AccountNotFound, "Check the namespace and the name in the path, or create the MailAccount."},
@@ -42,19 +39,20 @@ func problemOf(err error) *httpv1.Problem {
 	return nil
 }
 
-// fail turns the answer into a problem. What nobody expected is a 500 that keeps its detail to itself.
-func (a *answer) fail(err error) {
-	p := problemOf(err)
-	if p == nil {
-		p = httpv1.InternalError.Problem("Ask again; if that does not help, look for this request in the log of Sluice.")
+// problemOrInternal is a problem also of what nobody expected: a 500 that keeps its detail to itself.
+func problemOrInternal(err error) *httpv1.Problem {
+	if p := problemOf(err); p != nil {
+		return p
 	}
+	return httpv1.InternalError.Problem("Ask again; if that does not help, look for this request in the log of Sluice.")
+}
+
+// fail turns the answer into a problem.
+func (a *answer) fail(err error) {
+	p := problemOrInternal(err)
 	a.problem, a.status, a.contentType, a.retryAfter = p, p.Status, problemType, 0
 	if p.Status == httpv1.NotReady.Status {
 		a.retryAfter = 1
 	}
-	body, err := json.Marshal(p)
-	if err != nil { // cannot be: a problem is three strings and a number
-		panic(err)
-	}
-	a.out = append(append(a.out[:0], body...), '\n')
+	a.out = append(appendProblem(a.out[:0], p), '\n')
 }

@@ -23,6 +23,9 @@ var routes = []route{
 	{"commit", http.MethodPost, "/v1/accounts/{namespace}/{name}/commit", handle((*Server).commit)},
 	{"release", http.MethodPost, "/v1/accounts/{namespace}/{name}/release", handle((*Server).release)},
 	{"getAccount", http.MethodGet, "/v1/accounts/{namespace}/{name}", (*Server).usage},
+	{"checkBatch", http.MethodPost, "/v1/check", handleBatch[httpv1.CheckRequest, httpv1.CheckBatch]("checkBatch", (*Server).check)},
+	{"commitBatch", http.MethodPost, "/v1/commit", handleBatch[httpv1.CommitRequest, httpv1.CommitBatch]("commitBatch", (*Server).commit)},
+	{"releaseBatch", http.MethodPost, "/v1/release", handleBatch[httpv1.ReleaseRequest, httpv1.ReleaseBatch]("releaseBatch", (*Server).release)},
 	{"listAccounts", http.MethodGet, "/v1/accounts", (*Server).list},
 	{"getOpenAPI", http.MethodGet, "/openapi.yaml", (*Server).openAPI},
 }

@@ -2,7 +2,8 @@
 //
 //   - routes.go: the table of what is served where.
 //   - handle.go: how a request is read and answered.
-//   - calls.go: what each call does.
+//   - calls.go, list.go: what each call does.
+//   - batch.go: the same for many at once.
 //   - problems.go: what each error is called.
 //   - metrics.go, observe.go, health.go: what is told about it.
 package server

@@ -25,36 +25,46 @@ var outcomes = [...]string{
 // every minute is no burden.
 const suspendedRetryAfter = 60
 
-func wireDecision(now limiter.Instant, d *limiter.Decision, id string) *httpv1.Decision {
-	out := &httpv1.Decision{Decision: verdicts[d.Verdict]}
+// decision is an httpv1.Decision with all that it may point to, so that one can be written without allocating any of it.
+type decision struct {
+	httpv1.Decision
+	remaining, millis int64
+	reservation       httpv1.Reservation
+	until             httpv1.Time
+	exhausted         [len(limiter.Decision{}.Windows)]httpv1.ExhaustedWindow
+}
+
+// set makes it the answer to a check of this id.
+func (out *decision) set(now limiter.Instant, d *limiter.Decision, id string) {
+	out.Decision = httpv1.Decision{Decision: verdicts[d.Verdict]}
 	switch {
 	case d.Verdict == limiter.Allowed:
-		if remaining, limited := d.Remaining(); limited {
-			out.Remaining = &remaining
+		var limited bool
+		if out.remaining, limited = d.Remaining(); limited {
+			out.Remaining = &out.remaining
 		}
 		expiresAt := httpv1.Time{Time: time.Unix(0, now.Wall+int64(d.ExpiresIn))}
-		out.Reservation = &httpv1.Reservation{ID: id, Cost: d.Cost, ExpiresAt: expiresAt}
+		out.reservation = httpv1.Reservation{ID: id, Cost: d.Cost, ExpiresAt: expiresAt}
+		out.Reservation = &out.reservation
 	case d.Suspended:
 		out.Reason = httpv1.ReasonSuspended
 	default:
-		until, millis := after(now, d.RetryAfter)
-		out.DeferredUntil, out.RetryAfterMillis = &until, &millis
-		out.Exhausted = exhausted(now, d)
+		out.until, out.millis = after(now, d.RetryAfter)
+		out.DeferredUntil, out.RetryAfterMillis = &out.until, &out.millis
+		out.setExhausted(now, d)
 	}
-	return out
 }
 
-func exhausted(now limiter.Instant, d *limiter.Decision) []httpv1.ExhaustedWindow {
-	list := make([]httpv1.ExhaustedWindow, 0, len(d.Windows))
-	for i, w := range d.Windows {
-		if w.Full {
+func (out *decision) setExhausted(now limiter.Instant, d *limiter.Decision) {
+	out.Exhausted = out.exhausted[:0]
+	for i := range d.Windows {
+		if w := &d.Windows[i]; w.Full {
 			freeAt, _ := after(now, w.FreeIn)
-			list = append(list, httpv1.ExhaustedWindow{
+			out.Exhausted = append(out.Exhausted, httpv1.ExhaustedWindow{
 				Window: limiter.Window(i).String(), Limit: w.Limit, Used: w.Used, InFlight: w.InFlight, FreeAt: freeAt,
 			})
 		}
 	}
-	return list
 }
 
 func wireUsage(now limiter.Instant, u *limiter.Usage) httpv1.Usage {

@@ -12,8 +12,11 @@ var OpenAPI []byte
 
 // Bounds of the API.
 const (
-	// MaxBodyBytes is the largest request body.
-	MaxBodyBytes = 16 << 10
+	// MaxBodyBytes is the largest request body, and MaxBatchBytes that of a batch.
+	MaxBodyBytes  = 16 << 10
+	MaxBatchBytes = 1 << 20
+	// MaxBatch is how many checks, commits or releases one batch can have.
+	MaxBatch = 1000
 	// MaxIDLength is the longest reservation id, in characters of A-Z, a-z, 0-9 and "._:-".
 	MaxIDLength = 128
 	// MaxCost is the largest cost of one check or commit: the largest limit there can be.

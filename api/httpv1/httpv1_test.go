@@ -155,3 +155,35 @@ func ExampleDecision_AppendJSON() {
 	fmt.Printf("%s\n", d.AppendJSON(nil))
 	// Output: {"decision":"Allow","remaining":27}
 }
+
+// TestBatchesGoRound wants what a caller in Go writes and reads with encoding/json to be what the service reads and
+// writes.
+func TestBatchesGoRound(t *testing.T) {
+	sent := httpv1.CheckBatch{Checks: []httpv1.CheckItem{
+		{Account: httpv1.Account{Namespace: "marketing", Name: "newsletter"}},
+		{httpv1.Account{Namespace: "a", Name: "b"}, httpv1.CheckRequest{ID: new("x"), Cost: new(int64(2)), TTLSeconds: new(int64(9))}},
+	}}
+	body, err := json.Marshal(sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got httpv1.CheckBatch
+	if err := got.Decode(body); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	if diff := cmp.Diff(sent, got); diff != "" {
+		t.Error(diff)
+	}
+	for i, want := range sent.Checks {
+		if account, req := got.Item(i); account != want.Account || cmp.Diff(&want.CheckRequest, req) != "" {
+			t.Errorf("item %d is %v %v", i, account, req)
+		}
+	}
+	var answer httpv1.CheckResults
+	if err := json.Unmarshal([]byte(`{"results":[{"decision":"Allow","remaining":1},{"problem":{"status":404}}]}`), &answer); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := answer.Results[0], answer.Results[1]; a.Problem != nil || *a.Remaining != 1 || b.Decision != nil || b.Problem.Status != 404 {
+		t.Errorf("got %+v", answer)
+	}
+}

@@ -26,40 +26,26 @@ type ReleaseRequest struct {
 	Reservation *string `json:"reservation,omitempty"`
 }
 
-// Decode reads the request's JSON, strictly; see readObject. Nothing, not even {}, stands for the defaults.
-func (r *CheckRequest) Decode(body []byte) error {
-	return readObject(body, func(name string, v *value) error {
-		switch name {
-		case "id":
-			return v.text(&r.ID)
-		case "cost":
-			return v.integer(&r.Cost)
-		case "ttlSeconds":
-			return v.integer(&r.TTLSeconds)
-		}
-		return v.unknown("id, cost and ttlSeconds")
-	})
+var checkFields = fields[CheckRequest]{
+	{"id", func(q *CheckRequest, r *reader) error { return r.text(&q.ID) }},
+	{"cost", func(q *CheckRequest, r *reader) error { return r.integer(&q.Cost) }},
+	{"ttlSeconds", func(q *CheckRequest, r *reader) error { return r.integer(&q.TTLSeconds) }},
 }
 
-// Decode reads the request's JSON, strictly; see readObject. Nothing, not even {}, stands for the defaults.
-func (r *CommitRequest) Decode(body []byte) error {
-	return readObject(body, func(name string, v *value) error {
-		switch name {
-		case "reservation":
-			return v.text(&r.Reservation)
-		case "cost":
-			return v.integer(&r.Cost)
-		}
-		return v.unknown("reservation and cost")
-	})
+var commitFields = fields[CommitRequest]{
+	{"reservation", func(q *CommitRequest, r *reader) error { return r.text(&q.Reservation) }},
+	{"cost", func(q *CommitRequest, r *reader) error { return r.integer(&q.Cost) }},
 }
 
-// Decode reads the request's JSON, strictly; see readObject. Nothing, not even {}, stands for the defaults.
-func (r *ReleaseRequest) Decode(body []byte) error {
-	return readObject(body, func(name string, v *value) error {
-		if name == "reservation" {
-			return v.text(&r.Reservation)
-		}
-		return v.unknown("reservation")
-	})
+var releaseFields = fields[ReleaseRequest]{
+	{"reservation", func(q *ReleaseRequest, r *reader) error { return r.text(&q.Reservation) }},
 }
+
+// Decode reads the request's JSON, strictly; see strictjson.go. Nothing, not even {}, stands for the defaults.
+func (q *CheckRequest) Decode(body []byte) error { return checkFields.decode(body, q) }
+
+// Decode reads the request's JSON, strictly; see strictjson.go. Nothing, not even {}, stands for the defaults.
+func (q *CommitRequest) Decode(body []byte) error { return commitFields.decode(body, q) }
+
+// Decode reads the request's JSON, strictly; see strictjson.go. Nothing, not even {}, stands for the defaults.
+func (q *ReleaseRequest) Decode(body []byte) error { return releaseFields.decode(body, q) }

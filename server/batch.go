@@ -1,0 +1,77 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/limiter"
+)
+
+// batch is a pointer to a list of requests that can be read from JSON.
+type batch[Req, List any] interface {
+	*List
+	Decode([]byte) error
+	Len() int
+	Item(i int) (httpv1.Account, *Req)
+}
+
+// handleBatch makes an endpoint of a call that is made for each item of a batch, in order. What an item is refused with
+// is its result; only what is wrong with the request as a whole is an error.
+func handleBatch[Req, List any, P batch[Req, List]](operation string, do call[Req]) endpoint {
+	return func(s *Server, r *http.Request, a *answer) error {
+		body, err := a.readBody(r, httpv1.MaxBatchBytes)
+		if err != nil {
+			return err
+		}
+		var list List
+		if err := P(&list).Decode(body); err != nil {
+			return err
+		}
+		if !s.limiter.Loaded() {
+			return limiter.ErrNotLoaded
+		}
+		a.now = s.clock.Now()
+		a.out = append(a.out, `{"results":[`...)
+		for i := range P(&list).Len() {
+			if i > 0 {
+				a.out = append(a.out, ',')
+			}
+			account, req := P(&list).Item(i)
+			if err := do.item(s, account, req, a); err != nil {
+				s.metrics.itemFailed(operation, a.failItem(err))
+			}
+		}
+		a.out = append(a.out, "]}\n"...)
+		a.retryAfter = 0 // each result has its own
+		return nil
+	}
+}
+
+// item makes the call for one item and appends its result.
+func (do call[Req]) item(s *Server, account httpv1.Account, req *Req, a *answer) error {
+	if account.Namespace == "" || account.Name == "" {
+		return httpv1.InvalidField.Problem("namespace and name must say which MailAccount is meant.")
+	}
+	reply, err := do(s, limiter.Key{Namespace: account.Namespace, Name: account.Name}, req, a)
+	if err == nil {
+		a.out = reply.AppendJSON(a.out)
+	}
+	return err
+}
+
+// failItem appends the problem of one item.
+func (a *answer) failItem(err error) *httpv1.Problem {
+	p := problemOrInternal(err)
+	a.out = append(a.out, `{"problem":`...)
+	a.out = append(appendProblem(a.out, p), '}')
+	return p
+}
+
+func appendProblem(b []byte, p *httpv1.Problem) []byte {
+	text, err := json.Marshal(p)
+	if err != nil { // cannot be: a problem is three strings and a number
+		panic(err)
+	}
+	return append(b, text...)
+}
