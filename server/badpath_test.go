@@ -23,6 +23,7 @@ var names = map[string]string{
 	"control characters":          "%01%0d%0a%1b%7f",
 	"bytes that are no text":      "%ff%fe",
 	"an escaped slash in a name":  "newsletter%2Fcheck",
+	"an escaped slash alone":      "%2F",
 	"an escaped dot":              "%2e",
 	"two escaped dots":            "%2e%2e",
 	"two dots, one escaped":       ".%2e",
@@ -70,7 +71,7 @@ var noPaths = map[string]string{
 	"an escaped slash for a slash":   "/v1/accounts/marketing%2Fnewsletter%2Fcheck",
 	"an escaped slash in the prefix": "/v1%2Faccounts/marketing/newsletter/check",
 	"metrics":                        "/metrics",
-	"a slash for a name, which http.ServeMux takes for the end of a path": "/v1/accounts/marketing/%2F/check",
+	"a path of six segments":         "/v1/accounts/marketing/newsletter/check/check",
 }
 
 func TestPaths(t *testing.T) {

@@ -13,53 +13,77 @@ import (
 	"time"
 )
 
-// BenchmarkHTTP compares a check with a bare net/http handler, which reads the body and writes as many bytes.
-//
-// Servers and load are processes of their own with GOMAXPROCS=1: the servers share core 0, the load has core 1. Both
-// servers get their requests in turns, a slice to this and a slice to that, so that whatever else the machine does slows
+// Servers and load are processes of their own with GOMAXPROCS=1: two servers share core 0, their loads core 1. The
+// servers get their checks in turns, a slice to this and a slice to that, so that whatever else the machine does slows
 // both. The metrics are
 //
-//	bare-req/s  of the bare handler
-//	req/s       of the check
-//	of-bare     the median, over the slices, of one to the other
-//	bare-cpu    how busy the bare server was, as a part of its core: near 1, or the load was measured
-//	cpu         the same of the server of the check
+//	ref-checks/s  of the reference
+//	checks/s      of the subject
+//	ratio         the median, over the slices, of one to the other
+//	ref-p99-ns    the median, over the slices, of the 99th percentile of how long a request took
+//	p99-ns        the same of the subject
+//	ref-cpu       how busy the reference was, as a part of its core: near 1, or the load was measured
+//	cpu           the same of the subject
 //
 // SLUICE_BENCH_PROFILE names a folder for CPU profiles of the servers.
+
+// BenchmarkHTTP compares a check with a bare net/http handler, which reads the body and writes as many bytes.
 func BenchmarkHTTP(b *testing.B) {
 	for _, decision := range []string{"allow", "deny"} {
-		b.Run("check="+decision, func(b *testing.B) {
-			bare, check := startServer(b, "bare", decision), startServer(b, decision, decision)
-			defer bare.stop(b)
-			defer check.stop(b)
-			bare.load(b) // warms up connections and pools
-			check.load(b)
-			b.ResetTimer()
-			var ratios []float64
-			var bareTook, checkTook time.Duration
-			bareBusy, checkBusy := bare.busy(b), check.busy(b)
-			requests := 0
-			for ; requests < b.N; requests += slice {
-				x, y := bare.load(b), check.load(b)
-				bareTook, checkTook = bareTook+x, checkTook+y
-				ratios = append(ratios, x.Seconds()/y.Seconds())
-			}
-			slices.Sort(ratios)
-			b.ReportMetric(0, "ns/op") // both together: says nothing
-			b.ReportMetric(float64(requests)/bareTook.Seconds(), "bare-req/s")
-			b.ReportMetric(float64(requests)/checkTook.Seconds(), "req/s")
-			b.ReportMetric(ratios[len(ratios)/2], "of-bare")
-			b.ReportMetric((bare.busy(b)-bareBusy).Seconds()/bareTook.Seconds(), "bare-cpu")
-			b.ReportMetric((check.busy(b)-checkBusy).Seconds()/checkTook.Seconds(), "cpu")
+		for _, accounts := range []int{1, 100_000} {
+			b.Run(fmt.Sprintf("check=%s/accounts=%d", decision, accounts), func(b *testing.B) {
+				compare(b, startServer(b, "bare", decision, accounts, 1), startServer(b, "sluice", decision, accounts, 1))
+			})
+		}
+	}
+}
+
+// BenchmarkBatch compares checks in batches of 100 with checks in requests of their own.
+func BenchmarkBatch(b *testing.B) {
+	for _, accounts := range []int{1, 100_000} {
+		b.Run(fmt.Sprintf("accounts=%d", accounts), func(b *testing.B) {
+			compare(b, startServer(b, "sluice", "allow", accounts, 1), startServer(b, "sluice", "allow", accounts, 100))
 		})
 	}
 }
 
-// slice is how many requests one server gets before it is the other's turn: about a tenth of a second.
-const slice = 4_000
+// benchSlice is how many checks one server gets before it is the other's turn: about a tenth of a second of single ones.
+const benchSlice = 4_000
+
+// compare gives b.N checks to each of two servers and reports how they did.
+func compare(b *testing.B, reference, subject *benched) {
+	b.Helper()
+	defer reference.stop(b)
+	defer subject.stop(b)
+	reference.load(b) // warms up connections and pools
+	subject.load(b)
+	b.ResetTimer()
+	for _, s := range []*benched{reference, subject} {
+		s.busyBefore, s.took, s.p99s = s.busy(b), 0, nil
+	}
+	var ratios []float64
+	checks := 0
+	for ; checks < b.N; checks += benchSlice {
+		x, y := reference.load(b), subject.load(b)
+		ratios = append(ratios, x.Seconds()/y.Seconds())
+	}
+	b.ReportMetric(0, "ns/op") // both together: says nothing
+	b.ReportMetric(median(ratios), "ratio")
+	reference.report(b, "ref-", checks)
+	subject.report(b, "", checks)
+}
+
+func median(of []float64) float64 {
+	slices.Sort(of)
+	return of[len(of)/2]
+}
 
 // benched is a server and the load that goes with it.
-type benched struct{ server, loader *child }
+type benched struct {
+	server, loader   *child
+	busyBefore, took time.Duration
+	p99s             []float64 // of each slice, in nanoseconds
+}
 
 // child is a process that is told lines and answers them.
 type child struct {
@@ -68,11 +92,12 @@ type child struct {
 	out *bufio.Reader
 }
 
-func startServer(b *testing.B, kind, decision string) *benched {
+func startServer(b *testing.B, kind, decision string, accounts, batch int) *benched {
 	b.Helper()
-	server := startChild(b, "0", "SLUICE_BENCH_SERVER="+kind, "SLUICE_BENCH_DECISION="+decision)
+	n := "SLUICE_BENCH_ACCOUNTS=" + strconv.Itoa(accounts)
+	server := startChild(b, "0", n, "SLUICE_BENCH_SERVER="+kind, "SLUICE_BENCH_DECISION="+decision)
 	address := server.line(b)
-	return &benched{server, startChild(b, "1", "SLUICE_BENCH_LOAD="+address)}
+	return &benched{server: server, loader: startChild(b, "1", n, "SLUICE_BENCH_LOAD="+address, "SLUICE_BENCH_BATCH="+strconv.Itoa(batch))}
 }
 
 // startChild runs this binary again, on one core. Without taskset it runs wherever there is room.
@@ -109,16 +134,19 @@ func (c *child) line(b *testing.B) string {
 	return strings.TrimSpace(line)
 }
 
-// load sends a slice of requests and returns how long that took.
+// load sends a slice of checks and returns how long that took.
 func (s *benched) load(b *testing.B) time.Duration {
 	b.Helper()
-	if _, err := fmt.Fprintln(s.loader.in, slice); err != nil {
+	if _, err := fmt.Fprintln(s.loader.in, benchSlice); err != nil {
 		b.Fatal(err)
 	}
-	took, err := time.ParseDuration(s.loader.line(b))
-	if err != nil {
+	var took time.Duration
+	var p99 float64
+	if _, err := fmt.Sscan(s.loader.line(b), &took, &p99); err != nil {
 		b.Fatal(err)
 	}
+	s.took += took
+	s.p99s = append(s.p99s, p99)
 	return took
 }
 
@@ -131,6 +159,13 @@ func (s *benched) stop(b *testing.B) {
 			b.Error(err)
 		}
 	}
+}
+
+func (s *benched) report(b *testing.B, prefix string, checks int) {
+	b.Helper()
+	b.ReportMetric(float64(checks)/s.took.Seconds(), prefix+"checks/s")
+	b.ReportMetric(median(s.p99s), prefix+"p99-ns")
+	b.ReportMetric((s.busy(b)-s.busyBefore).Seconds()/s.took.Seconds(), prefix+"cpu")
 }
 
 // busy is how much processor time the server has used; 0 where there is no /proc.

@@ -47,9 +47,9 @@ func (s *Server) release(k limiter.Key, req *httpv1.ReleaseRequest, a *answer) (
 	return s.result(outcome, err)
 }
 
-func (s *Server) usage(r *http.Request, a *answer) (err error) {
+func (s *Server) usage(_ *http.Request, a *answer) (err error) {
 	a.now = s.clock.Now()
-	u, err := s.limiter.Usage(a.now, account(r))
+	u, err := s.limiter.Usage(a.now, a.account)
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,8 @@ import (
 
 func TestHTTPServerHasLimits(t *testing.T) {
 	s := server.HTTPServer(http.NotFoundHandler())
-	got := map[string]time.Duration{"header": s.ReadHeaderTimeout, "read": s.ReadTimeout, "write": s.WriteTimeout, "idle": s.IdleTimeout}
-	want := map[string]time.Duration{"header": 5 * time.Second, "read": 10 * time.Second, "write": 10 * time.Second, "idle": 2 * time.Minute}
+	got := map[string]time.Duration{"read": s.ReadTimeout, "write": s.WriteTimeout, "idle": s.IdleTimeout}
+	want := map[string]time.Duration{"read": 10 * time.Second, "write": 10 * time.Second, "idle": 2 * time.Minute}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -40,8 +40,8 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		at once
 		in time.Duration
 	}{
-		"in the headers":          {once{sent: head, slowly: "X-Slow: " + strings.Repeat("a", 100)}, 5 * time.Second},
-		"before the first header": {once{slowly: head}, 5 * time.Second},
+		"in the headers":          {once{sent: head, slowly: "X-Slow: " + strings.Repeat("a", 100)}, 10 * time.Second},
+		"before the first header": {once{slowly: head}, 10 * time.Second},
 		"in the body":             {once{sent: head + "Content-Length: 100\r\n\r\n{", slowly: strings.Repeat(" ", 100)}, 10 * time.Second},
 		"after a request":         {once{sent: head + "\r\n"}, 2 * time.Minute},
 	} {

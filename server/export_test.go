@@ -29,6 +29,6 @@ func NewBefore(o Options, operation string, first func()) *Server {
 		}
 	}
 	s := New(o)
-	s.mux = s.newMux(table)
+	s.router = s.newRouter(table)
 	return s
 }

@@ -19,8 +19,8 @@ type endpoint func(s *Server, r *http.Request, a *answer) error
 
 // answer is what will be written. Answers are pooled with their buffers.
 type answer struct {
-	// now is when the request is decided: once it has been read.
-	now         limiter.Instant
+	account     limiter.Key     // that the path names
+	now         limiter.Instant // when the request is decided: once it has been read
 	status      int
 	contentType []string
 	retryAfter  int64 // seconds; 0: not said
@@ -47,8 +47,9 @@ const keepBuffer = 512 << 10
 
 var answers = sync.Pool{New: func() any { return new(answer) }}
 
-func newAnswer() *answer {
+func newAnswer(account limiter.Key) *answer {
 	a, _ := answers.Get().(*answer)
+	a.account = account
 	a.status, a.contentType, a.retryAfter, a.allow, a.problem = http.StatusOK, jsonType, 0, "", nil
 	a.in.Reset()
 	a.out = a.out[:0]
@@ -107,18 +108,13 @@ func handle[Req any, P decoder[Req]](do call[Req]) endpoint {
 			return err
 		}
 		a.now = s.clock.Now()
-		reply, err := do(s, account(r), &req, a)
+		reply, err := do(s, a.account, &req, a)
 		if err != nil {
 			return err
 		}
 		a.out = append(reply.AppendJSON(a.out), '\n')
 		return nil
 	}
-}
-
-// account is the account that the path names.
-func account(r *http.Request) limiter.Key {
-	return limiter.Key{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
 }
 
 // readBody reads a body that is JSON, or empty.

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
+
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // slow is how long a request may take before it gets a line in the log.
@@ -12,11 +14,11 @@ const slow = 250 * time.Millisecond
 
 // observed makes a handler of an endpoint: it writes the answer, counts and times it, and logs it if it failed or was
 // slow.
-func (s *Server) observed(operation string, serve endpoint) http.HandlerFunc {
+func (s *Server) observed(operation string, serve endpoint) handler {
 	m := s.metrics.of(operation)
-	return func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request, account limiter.Key) {
 		start := time.Now()
-		a := newAnswer()
+		a := newAnswer(account)
 		defer a.done()
 		err := s.guarded(serve, r, a)
 		if err != nil {

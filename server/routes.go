@@ -2,7 +2,6 @@ package server
 
 import (
 	"net/http"
-	"path"
 	"slices"
 	"strings"
 
@@ -14,7 +13,7 @@ import (
 type route struct {
 	name    string
 	method  string
-	pattern string // as http.ServeMux has it
+	pattern string // as openapi.yaml has it
 	serve   endpoint
 }
 
@@ -33,34 +32,32 @@ var routes = []route{
 // unknown is the operation of requests for no route.
 const unknown = "unknown"
 
-// newMux has a handler for each route, one for each path with other methods, and one for all other paths.
-func (s *Server) newMux(routes []route) *http.ServeMux {
-	mux := http.NewServeMux()
+// handler answers a request about an account, or about none.
+type handler func(http.ResponseWriter, *http.Request, limiter.Key)
+
+// newRouter has a handler for each route, one for each path with other methods, and one for all other paths.
+func (s *Server) newRouter(routes []route) *router {
+	rt := &router{notFound: s.observed(unknown, pathNotFound)}
 	allowed := map[string][]string{}
 	for _, r := range routes {
-		mux.Handle(r.method+" "+r.pattern, s.observed(r.name, r.serve))
+		rt.at(r.pattern).methods[r.method] = s.observed(r.name, r.serve)
 		allowed[r.pattern] = append(allowed[r.pattern], r.method)
 		if r.method == http.MethodGet {
+			rt.at(r.pattern).methods[http.MethodHead] = rt.at(r.pattern).methods[r.method]
 			allowed[r.pattern] = append(allowed[r.pattern], http.MethodHead)
 		}
 	}
 	for pattern, methods := range allowed {
 		slices.Sort(methods)
-		mux.Handle(pattern, s.observed(unknown, methodNotAllowed(strings.Join(methods, ", "))))
+		rt.at(pattern).otherMethod = s.observed(unknown, methodNotAllowed(strings.Join(methods, ", ")))
 	}
-	mux.Handle("/", s.observed(unknown, pathNotFound))
-	return mux
+	return rt
 }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// The mux would redirect an unclean path, and answer "*" and CONNECT, in plain text. What is escaped is part of a
-	// name, also a dot or a slash: a name that could not be is one of no account, and not another path.
-	if p := r.URL.EscapedPath(); r.Method == http.MethodConnect || !strings.HasPrefix(p, "/") || path.Clean(p) != p {
-		s.observed(unknown, pathNotFound)(w, r)
-		return
-	}
-	s.mux.ServeHTTP(w, r)
+	serve, account := s.router.find(r)
+	serve(w, r, account)
 }
 
 // pathNotFound does not say so before the accounts are loaded: a caller may have meant one, by a name that makes another

@@ -1,6 +1,6 @@
 // Package server is the HTTP API over the limiter, as api/httpv1 and its openapi.yaml describe it.
 //
-//   - routes.go: the table of what is served where.
+//   - routes.go, router.go: the table of what is served where, and how it is found.
 //   - handle.go: how a request is read and answered.
 //   - calls.go, list.go: what each call does.
 //   - batch.go: the same for many at once.
@@ -25,11 +25,10 @@ const DefaultReservationTTL = 2 * time.Minute
 // Limits of a connection. A request is a few hundred bytes and is answered in microseconds: whoever needs longer is
 // slow on purpose or broken.
 const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 10 * time.Second
-	writeTimeout      = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 16 << 10
+	readTimeout    = 10 * time.Second // of the header and the body together; one of each would cost a timer more
+	writeTimeout   = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 16 << 10
 )
 
 // Options are what a Server is made of.
@@ -54,7 +53,7 @@ type Server struct {
 	ids     *idSource
 	metrics *metrics
 	log     logr.Logger
-	mux     *http.ServeMux
+	router  *router
 }
 
 // New returns a Server.
@@ -73,7 +72,7 @@ func New(o Options) *Server {
 		metrics: newMetrics(o.Registry, o.Limiter),
 		log:     o.Log,
 	}
-	s.mux = s.newMux(routes)
+	s.router = s.newRouter(routes)
 	return s
 }
 
@@ -84,7 +83,6 @@ func HTTPServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:                      handler,
 		Protocols:                    &protocols,
-		ReadHeaderTimeout:            readHeaderTimeout,
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
