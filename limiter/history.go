@@ -133,6 +133,14 @@ func (h *history) search(k int, reached func(*stamp) bool) int {
 	return k
 }
 
+// settle merges now what the next stamp would make merge, so that an instant that is promised after it does not move when
+// that stamp comes.
+func (h *history) settle() {
+	if h.n == maxStamps {
+		h.merge()
+	}
+}
+
 // makeRoom grows a full ring, or merges its stamps once it has its full size.
 func (h *history) makeRoom() {
 	if len(h.ring) < maxStamps {

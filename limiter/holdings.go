@@ -20,7 +20,15 @@ type holdings struct {
 	cost           int64   // of all together
 }
 
-func newHoldings() holdings { return holdings{free: none, oldest: none, newest: none} }
+// newHoldings has room for a few. Less would not fill the cache lines that its parts are on, and accounts would wait for
+// each other's.
+func newHoldings() holdings {
+	const few = 8
+	return holdings{
+		all: make([]held, 0, few), byID: newIDIndex(few), due: make([]int32, 0, 2*few),
+		free: none, oldest: none, newest: none,
+	}
+}
 
 func (h *holdings) count() int { return len(h.due) }
 

@@ -1,6 +1,9 @@
 package limiter
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"math/bits"
+)
 
 // idHash stands for a reservation's id: ids are up to 128 bytes long and chosen by callers, so the ledger keeps 128
 // bits of two keyed hashes instead. Nobody outside can make two ids collide, as the keys are random.
@@ -33,6 +36,13 @@ type idSlot struct {
 	place int32 // none: the slot is empty
 }
 
+// newIDIndex is an empty index with room for so many.
+func newIDIndex(room int) idIndex {
+	x := idIndex{ids: make([]idHash, 0, room)}
+	x.resize(room)
+	return x
+}
+
 func (x *idIndex) home(tag uint32) int { return int(tag) & (len(x.slots) - 1) }
 
 func (x *idIndex) after(slot int) int { return (slot + 1) & (len(x.slots) - 1) }
@@ -57,7 +67,7 @@ func (x *idIndex) add(id idHash, place int32) {
 	}
 	x.ids[place] = id
 	if 4*x.count >= 3*len(x.slots) {
-		x.grow()
+		x.resize(x.count + 1)
 	}
 	x.put(idSlot{uint32(id.a), place})
 	x.count++
@@ -71,9 +81,10 @@ func (x *idIndex) put(entry idSlot) {
 	x.slots[s] = entry
 }
 
-func (x *idIndex) grow() {
+// resize makes the table large enough for so many.
+func (x *idIndex) resize(room int) {
 	old := x.slots
-	x.slots = make([]idSlot, max(4, 2*len(old)))
+	x.slots = make([]idSlot, 1<<bits.Len(uint(room+room/3)))
 	for s := range x.slots {
 		x.slots[s].place = none
 	}

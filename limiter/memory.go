@@ -85,6 +85,7 @@ func (m *memory) wrap(place int) int {
 func (m *memory) resize(size int) {
 	old := *m
 	*m = memory{ring: make([]ended, size), byID: idIndex{ids: make([]idHash, size)}}
+	m.byID.resize(max(4, old.n))
 	for k := range old.n {
 		place := old.wrap(old.head + k)
 		m.remember(old.byID.ids[place], old.ring[place])

@@ -1,0 +1,4 @@
+package server
+
+// After is after, for tests outside of the package.
+var After = after

@@ -1,0 +1,164 @@
+package server_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/server"
+)
+
+// FuzzPath sends any method, target and body to the handler. Whatever net/http takes for a request is answered as the
+// contract says, never with a 500, and finds an account only if it names one.
+func FuzzPath(f *testing.F) {
+	const path = "/v1/accounts/marketing/newsletter"
+	for _, target := range []string{path, path + "/check", "/v1/accounts?limit=1", "/openapi.yaml", "*"} {
+		f.Add("GET", target, "")
+		f.Add("POST", target, `{"cost":2}`)
+	}
+	for _, name := range names {
+		f.Add("POST", "/v1/accounts/marketing/"+name+"/commit", "{}")
+	}
+	for _, target := range noPaths {
+		f.Add("POST", target, "{}")
+	}
+	to := newTarget()
+	f.Fuzz(func(t *testing.T, method, target, body string) {
+		to.reset()
+		r, err := read(method, target, body)
+		if err != nil {
+			return // it would not reach the handler
+		}
+		got := to.send(t, r)
+		asked := request{method: r.Method, path: (&url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath}).String()}
+		if err := validateReply(contract.input(t, asked), got); err != nil || got.status == http.StatusInternalServerError {
+			t.Errorf("the answer %d %s breaks the contract: %v", got.status, got.body, err)
+		}
+		if found(got) && !mayFind(r) {
+			t.Errorf("the answer %d %s is about an account that there is not", got.status, got.body)
+		}
+		if strings.Contains(got.body, httpv1.AccountNotFound.Name) && mayFind(r) && strings.HasPrefix(r.URL.Path, "/v1/accounts/") {
+			t.Errorf("the answer %d %s is about the account that there is", got.status, got.body)
+		}
+		if n := to.limiter.Stats().Accounts; n != 1 {
+			t.Errorf("there are %d accounts", n)
+		}
+	})
+}
+
+// target is a handler that serves run after run, as one costs more than what is sent to it.
+type target struct {
+	limiter *limiter.Limiter
+	handler http.Handler
+	runs    int
+}
+
+func newTarget() *target {
+	l := limiter.New(0)
+	l.MarkLoaded()
+	return &target{limiter: l, handler: server.New(server.Options{Limiter: l})}
+}
+
+// reset has the newsletter start anew.
+func (to *target) reset() {
+	to.runs++
+	to.limiter.Apply(newsletter, fmt.Sprint("uid-", to.runs), limiter.Policy{Limits: limiter.Limits{3, 3, 3}})
+}
+
+// read reads a request as net/http would, which refuses what is none.
+func read(method, target, body string) (*http.Request, error) {
+	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", method, target, len(body))
+	return http.ReadRequest(bufio.NewReader(strings.NewReader(head + body)))
+}
+
+func (to *target) send(t *testing.T, r *http.Request) reply {
+	w := httptest.NewRecorder()
+	to.handler.ServeHTTP(w, r)
+	if r.Method == http.MethodHead {
+		w.Body.Reset() // net/http sees to that
+	}
+	return reply{t, w.Code, w.Header(), w.Body.String()}
+}
+
+// found says whether an answer tells of an account: that it is there, or how it is.
+func found(r reply) bool {
+	for _, sign := range []string{
+		`"decision":`, `"outcome":`, `"windows":`, httpv1.ReservationConflict.Name, httpv1.ReservationNotFound.Name, httpv1.CostExceedsLimit.Name,
+	} {
+		if strings.Contains(r.body, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayFind says whether a request is about the one account that there is, however its name is escaped, or about any.
+func mayFind(r *http.Request) bool {
+	path := r.URL.EscapedPath()
+	switch path {
+	case "/v1/accounts", "/openapi.yaml", "/v1/check", "/v1/commit", "/v1/release":
+		return true
+	}
+	rest, ok := strings.CutPrefix(path, "/v1/accounts/")
+	segments := strings.Split(rest, "/")
+	if !ok || len(segments) < 2 {
+		return false
+	}
+	namespace, _ := url.PathUnescape(segments[0])
+	name, _ := url.PathUnescape(segments[1])
+	return limiter.Key{Namespace: namespace, Name: name} == newsletter
+}
+
+var validID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
+
+// FuzzID takes a mail with any id through its calls. One that may be is told back as it was; any other is refused by
+// all of them, and leaves no trace.
+func FuzzID(f *testing.F) {
+	for _, id := range []string{"", "a", "mail-1", "A:b_c.d-9", "a b", "a/b", "\x00", "é", "\xff", `"`, strings.Repeat("a", 128), strings.Repeat("a", 129)} {
+		f.Add(id)
+	}
+	to := newTarget()
+	f.Fuzz(func(t *testing.T, id string) {
+		to.reset()
+		quoted, err := json.Marshal(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		call := func(method, target, body string) reply {
+			r, err := read(method, target, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return to.send(t, r)
+		}
+		post := func(verb, field string) reply {
+			return call(http.MethodPost, "/v1/accounts/marketing/newsletter/"+verb, fmt.Sprintf(`{%q:%s}`, field, quoted))
+		}
+		checked, committed, released := post("check", "id"), post("commit", "reservation"), post("release", "reservation")
+		if !validID.MatchString(id) {
+			checked.wantProblem(422, "invalid-field", "id must be")
+			committed.wantProblem(422, "invalid-field", "reservation must be")
+			released.wantProblem(422, "invalid-field", "reservation must be")
+		} else {
+			if d := into[httpv1.Decision](checked); d.Decision != httpv1.Allow || d.Reservation.ID != id {
+				t.Errorf("the id %q is told back as %s", id, checked.body)
+			}
+			if got := into[httpv1.Result](committed); got.Outcome != httpv1.Committed {
+				t.Errorf("the commit of %q is %s", id, got.Outcome)
+			}
+			released.wantProblem(409, "reservation-conflict", "")
+		}
+		usage := into[httpv1.Usage](call(http.MethodGet, "/v1/accounts/marketing/newsletter", ""))
+		if used := usage.Windows[0].Used; (used == 1) != validID.MatchString(id) {
+			t.Errorf("after %q the minute holds %d", id, used)
+		}
+	})
+}
