@@ -48,16 +48,33 @@ race: assets ## Run the tests with the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
 
 .PHONY: fuzz
-fuzz: ## Fuzz the request decoder for half a minute
-	go test ./api/httpv1 -run '^$$' -fuzz FuzzDecode -fuzztime 30s
+fuzz: ## Fuzz what callers and files can say, 10 seconds for each target
+	for target in ./api/httpv1:FuzzDecode ./api/httpv1:FuzzDecodeBatch ./server:FuzzPath ./server:FuzzID ./manifest:FuzzParse; do \
+		go test $${target%:*} -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime 10s || exit 1; \
+	done
+
+.PHONY: prove
+prove: ## Prove the guarantees at length, with random calls, clocks, providers and concurrent histories (a few minutes)
+	go test ./limiter -count 1 -v -timeout 1h -rapid.checks 200000 \
+		-run '^Test(Model|Observer|TheObserverNotices|EarliestSlotIs.*|EarliestSlotOf.*|WindowBoundaryIs.*)$$'
+	go test ./server -count 1 -v -timeout 1h -prove.histories 50000 -run '^TestHistoriesAreLinearizable$$'
 
 .PHONY: bench
-bench: ## Run the benchmarks
-	go test ./limiter ./server -run '^$$' -bench . -count 5
+bench: ## Run the benchmarks, each side by side with its reference (10 minutes)
+	go test ./limiter -run '^$$' -bench . -benchtime 1000000x -count 5
+	go test ./server -run '^$$' -bench . -benchtime 200000x -count 3
+
+.PHONY: scale
+scale: assets ## Measure the controllers with 100,000 MailAccounts on a real kube-apiserver (15 minutes)
+	go test -tags scale ./controllers -run TestScale -count 1 -v -timeout 1h
 
 .PHONY: e2e
 e2e: ## Test the image and the chart on the cluster that KUBECONFIG names (see CONTRIBUTING.md)
 	IMAGE=$(IMAGE) CALLER_IMAGE=$(CALLER_IMAGE) go test -tags e2e ./test/e2e -count 1 -v -timeout 20m
+
+.PHONY: fidelity
+fidelity: build assets ## Measure how exactly the promises are kept, and write docs/fidelity.md (4 minutes)
+	go run ./test/fidelity -out docs/fidelity.md
 
 .PHONY: assets
 assets:
@@ -80,7 +97,7 @@ verify: ## Verify that everything generated is up to date
 
 .PHONY: lint
 lint: ## Lint the code, the API and the chart
-	$(GOLANGCI_LINT) run --build-tags e2e ./...
+	$(GOLANGCI_LINT) run --build-tags e2e,scale ./...
 	$(KUBE_API_LINT) run --config .golangci-kal.yaml ./api/v1alpha1
 	for values in charts/sluice/ci/*-values.yaml; do \
 		$(HELM4) lint --strict charts/sluice --values $$values && $(HELM3) lint --strict charts/sluice --values $$values || exit 1; \

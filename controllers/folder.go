@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
 	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/manifest"
 )
 
 // PollInterval is how often a folder is read. A change is taken up when two readings in a row agree on it, so that a
@@ -128,7 +129,7 @@ func (f *Folder) apply(contents map[string][]byte) {
 
 // parse reads a file's new content. If it is broken, the accounts that the file held before stay.
 func (f *Folder) parse(name string, old file, content []byte) file {
-	accounts, err := parseManifests(name, content)
+	accounts, err := manifest.Parse(name, content)
 	if err != nil {
 		inForce := "its accounts stay as they were"
 		if !old.read {

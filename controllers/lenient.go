@@ -1,15 +1,12 @@
 package controllers
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	kjson "sigs.k8s.io/json"
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
+	"github.com/sluice-mail/sluice/manifest"
 )
 
 // account is a MailAccount as read from the cluster. Unlike the type of the API it is read from whatever is there: an
@@ -33,7 +30,7 @@ func (a *account) UnmarshalJSON(body []byte) error {
 	if e := kjson.UnmarshalCaseSensitivePreserveInts(body, &named); e != nil {
 		return e
 	}
-	*a = account{unreadable: readable(err)}
+	*a = account{unreadable: manifest.Readable(err)}
 	a.TypeMeta, a.ObjectMeta = named.TypeMeta, named.ObjectMeta
 	return nil
 }
@@ -75,12 +72,4 @@ func addAccounts(scheme *runtime.Scheme) {
 	scheme.AddKnownTypeWithName(v1alpha1.SchemeGroupVersion.WithKind("MailAccount"), &account{})
 	scheme.AddKnownTypeWithName(v1alpha1.SchemeGroupVersion.WithKind("MailAccountList"), &accountList{})
 	metav1.AddToGroupVersion(scheme, v1alpha1.SchemeGroupVersion)
-}
-
-// readable says what does not fit a type in the words of a field's error, if it is that.
-func readable(err error) error {
-	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-		return fmt.Errorf("%s: must be of type %s, not %s", wrong.Field, wrong.Type, wrong.Value)
-	}
-	return err
 }

@@ -1,4 +1,5 @@
-package controllers
+// Package manifest reads MailAccounts from files, as strictly as the API server does, and says where something is wrong.
+package manifest
 
 import (
 	"bytes"
@@ -17,15 +18,15 @@ import (
 	"github.com/sluice-mail/sluice/api/v1alpha1"
 )
 
-// ManifestError is what is wrong with a manifest, and where.
-type ManifestError struct {
+// Error is what is wrong with a manifest, and where.
+type Error struct {
 	File  string
 	Line  int    // 1-based; 0 if it is not known
 	Field string // such as spec.limits.perMinute; empty if it is the document as a whole
 	Err   error
 }
 
-func (e *ManifestError) Error() string {
+func (e *Error) Error() string {
 	at := e.File
 	if e.Line > 0 {
 		at = fmt.Sprintf("%s:%d", e.File, e.Line)
@@ -36,11 +37,11 @@ func (e *ManifestError) Error() string {
 	return at + ": " + e.Err.Error()
 }
 
-func (e *ManifestError) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error { return e.Err }
 
-// parseManifests reads the MailAccounts of a YAML file of any number of documents, as strictly as the API server does.
-// Documents of other API groups are left out. All errors are ManifestErrors; with any of them, there are no accounts.
-func parseManifests(file string, content []byte) ([]v1alpha1.MailAccount, error) {
+// Parse reads the MailAccounts of a YAML file of any number of documents, as strictly as the API server does.
+// Documents of other API groups are left out. All errors are Errors; with any of them, there are no accounts.
+func Parse(file string, content []byte) ([]v1alpha1.MailAccount, error) {
 	var accounts []v1alpha1.MailAccount
 	var errs []error
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
@@ -49,10 +50,10 @@ func parseManifests(file string, content []byte) ([]v1alpha1.MailAccount, error)
 		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil { // the message has the line
-			errs = append(errs, &ManifestError{File: file, Err: err})
+			errs = append(errs, &Error{File: file, Err: err})
 			break
 		}
-		account, err := parseManifest(file, &document)
+		account, err := parseDocument(file, &document)
 		if err != nil {
 			errs = append(errs, err)
 		} else if account != nil {
@@ -65,10 +66,10 @@ func parseManifests(file string, content []byte) ([]v1alpha1.MailAccount, error)
 	return accounts, nil
 }
 
-// parseManifest reads one document. It returns nil for one that is empty or speaks of something else.
-func parseManifest(file string, document *yaml.Node) (*v1alpha1.MailAccount, error) {
+// parseDocument reads one document. It returns nil for one that is empty or speaks of something else.
+func parseDocument(file string, document *yaml.Node) (*v1alpha1.MailAccount, error) {
 	fail := func(path string, err error) error {
-		return &ManifestError{File: file, Line: lineOf(document, path), Field: path, Err: err}
+		return &Error{File: file, Line: lineOf(document, path), Field: path, Err: err}
 	}
 	var content any
 	if err := document.Decode(&content); err != nil {
@@ -87,7 +88,7 @@ func parseManifest(file string, document *yaml.Node) (*v1alpha1.MailAccount, err
 		return nil, wrap(kindErr, func(err error) error { return fail("kind", err) })
 	}
 	if typeErr := (*json.UnmarshalTypeError)(nil); errors.As(err, &typeErr) {
-		return nil, fail(typeErr.Field, readable(err))
+		return nil, fail(typeErr.Field, Readable(err))
 	} else if err != nil {
 		return nil, fail("", err)
 	}
@@ -178,4 +179,12 @@ func quoted(message string) string {
 	_, rest, _ := strings.Cut(message, `"`)
 	name, _, _ := strings.Cut(rest, `"`)
 	return name
+}
+
+// Readable says what does not fit a type in the words of a field's error, if it is that.
+func Readable(err error) error {
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		return fmt.Errorf("%s: must be of type %s, not %s", wrong.Field, wrong.Type, wrong.Value)
+	}
+	return err
 }
