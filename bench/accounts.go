@@ -1,0 +1,105 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+)
+
+// account is one that is used.
+type account struct {
+	httpv1.Account
+	path   string // of its calls
+	ledger *ledger
+}
+
+// find chooses the accounts of the run and reads their limits.
+func (l *load) find(ctx context.Context) error {
+	err := l.list(ctx, func(u *httpv1.Usage, _ time.Time) (more bool) {
+		if strings.HasPrefix(u.Name, l.config.Prefix) && !u.Suspended {
+			l.accounts = append(l.accounts, &account{
+				Account: httpv1.Account{Namespace: u.Namespace, Name: u.Name},
+				path:    "/v1/accounts/" + url.PathEscape(u.Namespace) + "/" + url.PathEscape(u.Name),
+				ledger:  newLedger(u),
+			})
+		}
+		return len(l.accounts) < l.config.Accounts
+	})
+	if err != nil {
+		return fmt.Errorf("the accounts cannot be listed: %w", err)
+	}
+	switch n := len(l.accounts); {
+	case n == 0:
+		return fmt.Errorf(`there is no account to use%s. Make some: pass what "sluice bench --print-accounts 100" prints to `+
+			`"kubectl apply -f -", or write it to a file in the folder of "sluice serve --accounts"`, l.config.selection())
+	case n < l.config.Accounts:
+		l.note("There are only %d accounts to use%s, not %d.", n, l.config.selection(), l.config.Accounts)
+	}
+	return nil
+}
+
+// selection says which accounts are looked for, if not all.
+func (c *Config) selection() (text string) {
+	if c.Namespace != "" {
+		text += " in the namespace " + c.Namespace
+	}
+	if c.Prefix != "" {
+		text += " with a name that begins with " + c.Prefix
+	}
+	return text
+}
+
+// list visits the usages of all accounts, and when each was received, until visit wants no more.
+func (l *load) list(ctx context.Context, visit func(u *httpv1.Usage, received time.Time) (more bool)) error {
+	query := url.Values{"limit": {strconv.Itoa(httpv1.MaxPageSize)}}
+	if l.config.Namespace != "" {
+		query.Set("namespace", l.config.Namespace)
+	}
+	for {
+		var page httpv1.Accounts
+		a := l.client.get(ctx, "/v1/accounts?"+query.Encode())
+		if err := a.decode(&page); err != nil {
+			return err
+		}
+		for i := range page.Accounts {
+			if !visit(&page.Accounts[i], a.received) {
+				return nil
+			}
+		}
+		if page.Continue == "" {
+			return nil
+		}
+		query.Set("continue", page.Continue)
+	}
+}
+
+// The limits of the printed accounts: small enough to be reached by a short run, so that both answers are seen.
+const printedLimits = "{perMinute: 600, perHour: 20000, perDay: 200000}"
+
+// PrintAccounts writes the manifests of n accounts to use. Without a prefix their names begin with "bench-".
+func PrintAccounts(w io.Writer, n int, namespace, prefix string) error {
+	if namespace == "" {
+		namespace = "default"
+	}
+	if prefix == "" {
+		prefix = "bench-"
+	}
+	for i := range n {
+		_, err := fmt.Fprintf(w, `---
+apiVersion: sluice.dev/v1alpha1
+kind: MailAccount
+metadata: {name: "%s%04d", namespace: "%s"}
+spec: {limits: %s}
+`, prefix, i+1, namespace, printedLimits)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

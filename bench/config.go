@@ -1,0 +1,59 @@
+package bench
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+)
+
+// Config is what a run is made of.
+type Config struct {
+	// URL is where the HTTP API is.
+	URL string
+	// Accounts is how many to use: the first ones there are, of Namespace (empty: of any) and with names that begin
+	// with Prefix (empty: with anything). Suspended ones are left out.
+	Accounts  int
+	Namespace string
+	Prefix    string
+	// Connections is how many requests may be under way at a time.
+	Connections int
+	// Duration is for how long to send checks.
+	Duration time.Duration
+	// Batch is how many checks go into one request. From 2 on the batch calls are used.
+	Batch int
+	// Rate is how many requests become due per second, commits and releases included, whether or not those before
+	// them were answered. 0 means that each connection sends the next one as soon as it has the answer.
+	Rate float64
+	// Commit is which part of the allowed checks is committed, 0 to 1. The rest is released.
+	Commit float64
+	// Transport carries the requests; nil means connections of its own.
+	Transport http.RoundTripper
+}
+
+// maxRate is far above what one process can send. It keeps the arithmetic of due times exact.
+const maxRate = 10_000_000
+
+// Validate says what is wrong with a Config, in the words of the flags.
+func (c *Config) Validate() error {
+	u, err := url.Parse(c.URL)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("--url must be such as http://localhost:8080, not %q", c.URL)
+	case c.Accounts < 1:
+		return fmt.Errorf("--accounts must be 1 or more, not %d", c.Accounts)
+	case c.Connections < 1:
+		return fmt.Errorf("--connections must be 1 or more, not %d", c.Connections)
+	case c.Duration <= 0:
+		return fmt.Errorf("--duration must be longer than 0, not %s", c.Duration)
+	case c.Batch < 1 || c.Batch > httpv1.MaxBatch:
+		return fmt.Errorf("--batch must be 1 to %d, not %d", httpv1.MaxBatch, c.Batch)
+	case !(c.Rate >= 0 && c.Rate <= maxRate): // also NaN
+		return fmt.Errorf("--rate must be 0 to %d requests/s, not %v", maxRate, c.Rate)
+	case !(c.Commit >= 0 && c.Commit <= 1):
+		return fmt.Errorf("--commit must be 0 to 1, not %v", c.Commit)
+	}
+	return nil
+}

@@ -1,0 +1,55 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+)
+
+// show tells of the progress, one line at a time, until stop is called.
+func (l *load) show(p Progress) (stop func()) {
+	if p.To == nil || p.Every <= 0 {
+		return func() {}
+	}
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(p.Every)
+		defer tick.Stop()
+		var before soFar
+		last := time.Now()
+		for {
+			select {
+			case <-ended:
+				return
+			case now := <-tick.C:
+				counts := l.tally.soFar()
+				_, _ = fmt.Fprintln(p.To, l.progressLine(now, now.Sub(last), before, counts))
+				before, last = counts, now
+			}
+		}
+	}()
+	return func() { close(ended); <-done }
+}
+
+// progressLine tells of the time since the last line, and of what should not happen since the start.
+func (l *load) progressLine(now time.Time, since time.Duration, before, counts soFar) string {
+	perSecond := func(n int64) string { return thousands(float64(n) / since.Seconds()) }
+	line := fmt.Sprintf("%4.0f s  %9s checks/s  %9s requests/s  %9s allowed/s", now.Sub(l.pacer.start).Seconds(),
+		perSecond(counts.checks-before.checks), perSecond(counts.requests-before.requests), perSecond(counts.allowed-before.allowed))
+	if counts.problems > 0 {
+		line += fmt.Sprintf("  %s problems", thousands(float64(counts.problems)))
+	}
+	if n := l.tally.exceeded.Load(); n > 0 {
+		line += fmt.Sprintf("  %d LIMITS EXCEEDED", n)
+	}
+	return line
+}
+
+// thousands writes a number without a fraction, in groups of three digits.
+func thousands(n float64) string {
+	text := fmt.Sprintf("%.0f", n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}

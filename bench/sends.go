@@ -1,0 +1,151 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+)
+
+// mail is what a check asks for.
+type mail struct {
+	account *account
+	id      string
+	asked   time.Duration // since the start of the run, when the check was sent
+}
+
+// ending is the commit or the release of mails.
+type ending struct {
+	verb  verb
+	mails []mail
+}
+
+// nextMails are those of the next check. The accounts take turns.
+func (l *load) nextMails() []mail {
+	n := int64(l.config.Batch)
+	last := l.asked.Add(n)
+	mails := make([]mail, n)
+	for i := range mails {
+		k := last - n + int64(i)
+		mails[i] = mail{account: l.accounts[k%int64(len(l.accounts))], id: l.run + strconv.FormatInt(k, 10)}
+	}
+	return mails
+}
+
+// check asks for the next mails, and queues what is to become of those that are allowed.
+func (l *load) check(ctx context.Context, t turn) (answered bool) {
+	mails := l.nextMails()
+	a, results, err := l.postChecks(ctx, mails)
+	sent, received := a.sent.Sub(l.pacer.start), a.received.Sub(l.pacer.start)
+	committed, released := ending{verb: commit}, ending{verb: release}
+	for i, r := range results {
+		m := mails[i]
+		if m.asked = sent; r.Decision == nil || r.Decision.Decision != httpv1.Allow {
+			continue
+		}
+		if m.account.ledger.grant(sent, received, 1) {
+			l.tally.exceeded.Add(1)
+		}
+		if l.commits(l.allowed.Add(1)) {
+			committed.mails = append(committed.mails, m)
+		} else {
+			released.mails = append(released.mails, m)
+		}
+	}
+	l.tally.checked(t, &a, len(mails), results, err)
+	l.end(committed)
+	l.end(released)
+	return a.err == nil
+}
+
+// commits says whether the n-th allowed check is committed, so that the wanted part of all is.
+func (l *load) commits(n int64) bool {
+	return math.Floor(float64(n)*l.config.Commit) > math.Floor(float64(n-1)*l.config.Commit)
+}
+
+// finish commits or releases mails.
+func (l *load) finish(ctx context.Context, t turn, e ending) (answered bool) {
+	if e.verb == release { // from now on the server may give the slots to others
+		for _, m := range e.mails {
+			m.account.ledger.giveBack(m.asked, 1)
+		}
+	}
+	a, results, err := l.postEnding(ctx, e)
+	for i, r := range results {
+		if e.verb == commit && r.Result != nil {
+			e.mails[i].account.ledger.commit(1, r.Outcome)
+		}
+	}
+	l.tally.ended(t, &a, e.verb, results, err)
+	return a.err == nil
+}
+
+// errLength is an answer to a batch with more or fewer results than the batch has items.
+var errLength = fmt.Errorf("%w: it has another length than the batch", errUnreadable)
+
+// postChecks sends one check, or a batch. It returns as many results as mails, or an error.
+func (l *load) postChecks(ctx context.Context, mails []mail) (answer, []httpv1.CheckResult, error) {
+	if l.config.Batch == 1 {
+		m := &mails[0]
+		a := l.client.post(ctx, m.account.path+"/check", httpv1.CheckRequest{ID: &m.id})
+		var d httpv1.Decision
+		if err := a.decode(&d); err != nil {
+			return a, nil, err
+		}
+		return a, []httpv1.CheckResult{{Decision: &d}}, nil
+	}
+	batch := httpv1.CheckBatch{Checks: make([]httpv1.CheckItem, len(mails))}
+	for i := range mails {
+		batch.Checks[i] = httpv1.CheckItem{Account: mails[i].account.Account, CheckRequest: httpv1.CheckRequest{ID: &mails[i].id}}
+	}
+	var answers httpv1.CheckResults
+	a := l.client.post(ctx, "/v1/check", batch)
+	if err := a.decode(&answers); err != nil {
+		return a, nil, err
+	}
+	if len(answers.Results) != len(mails) {
+		return a, nil, errLength
+	}
+	return a, answers.Results, nil
+}
+
+// postEnding sends one commit or release, or a batch. It returns as many results as mails, or an error.
+func (l *load) postEnding(ctx context.Context, e ending) (answer, []httpv1.ItemResult, error) {
+	if l.config.Batch == 1 {
+		m := &e.mails[0]
+		// A release has the same body: the id alone.
+		a := l.client.post(ctx, m.account.path+"/"+e.verb.String(), httpv1.CommitRequest{Reservation: &m.id})
+		var r httpv1.Result
+		if err := a.decode(&r); err != nil {
+			return a, nil, err
+		}
+		return a, []httpv1.ItemResult{{Result: &r}}, nil
+	}
+	var answers httpv1.Results
+	a := l.client.post(ctx, "/v1/"+e.verb.String(), e.batch())
+	if err := a.decode(&answers); err != nil {
+		return a, nil, err
+	}
+	if len(answers.Results) != len(e.mails) {
+		return a, nil, errLength
+	}
+	return a, answers.Results, nil
+}
+
+func (e *ending) batch() any {
+	if e.verb == release {
+		batch := httpv1.ReleaseBatch{Releases: make([]httpv1.ReleaseItem, len(e.mails))}
+		for i, m := range e.mails {
+			batch.Releases[i] = httpv1.ReleaseItem{Account: m.account.Account, ReleaseRequest: httpv1.ReleaseRequest{Reservation: &e.mails[i].id}}
+		}
+		return batch
+	}
+	batch := httpv1.CommitBatch{Commits: make([]httpv1.CommitItem, len(e.mails))}
+	for i, m := range e.mails {
+		batch.Commits[i] = httpv1.CommitItem{Account: m.account.Account, CommitRequest: httpv1.CommitRequest{Reservation: &e.mails[i].id}}
+	}
+	return batch
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// namespace is that of all accounts here.
+const namespace = "sluice-fidelity"
+
+// sluice is a running process.
+type sluice struct {
+	url    string
+	folder string // of its accounts; empty if they are in a cluster
+	cmd    *exec.Cmd
+	client *http.Client
+}
+
+// startFolder starts one that takes its accounts from a folder, which is empty at first.
+func startFolder(ctx context.Context, binary string) (*sluice, error) {
+	folder, err := os.MkdirTemp("", "sluice-fidelity-")
+	if err != nil {
+		return nil, err
+	}
+	s, err := start(ctx, binary, nil, "--accounts", folder)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	s.folder = folder
+	return s, nil
+}
+
+// start starts the binary and waits until it says where it serves.
+func start(ctx context.Context, binary string, environment []string, args ...string) (*sluice, error) {
+	args = append([]string{"serve", "--http-address", "127.0.0.1:0", "--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"}, args...)
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env = append(os.Environ(), environment...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%w; build it with make build", err)
+	}
+	transport := &http.Transport{MaxIdleConnsPerHost: 1000, DisableCompression: true}
+	s := &sluice{cmd: cmd, client: &http.Client{Timeout: 10 * time.Second, Transport: transport}}
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		var line struct{ Msg, HTTP string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.HTTP != "" {
+			s.url = "http://" + line.HTTP
+			go passOn(lines)
+			return s, nil
+		}
+		fmt.Fprintln(os.Stderr, lines.Text())
+	}
+	return nil, errors.Join(errors.New("sluice ended instead of serving"), cmd.Wait())
+}
+
+// passOn shows what goes wrong in the log, but for what the end of the process interrupts.
+func passOn(lines *bufio.Scanner) {
+	for lines.Scan() {
+		if line := lines.Text(); strings.Contains(line, `"level":"ERROR"`) && !strings.Contains(line, "context canceled") {
+			fmt.Fprintln(os.Stderr, lines.Text())
+		}
+	}
+}
+
+func (s *sluice) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	_ = s.cmd.Wait()
+	if s.folder != "" {
+		_ = os.RemoveAll(s.folder)
+	}
+}
+
+// limits of an account; 0 is none.
+type limits struct{ minute, hour, day int }
+
+func (l limits) yaml() string {
+	var parts []string
+	for _, limit := range []struct {
+		name string
+		n    int
+	}{{"perMinute", l.minute}, {"perHour", l.hour}, {"perDay", l.day}} {
+		if limit.n > 0 {
+			parts = append(parts, fmt.Sprintf("%s: %d", limit.name, limit.n))
+		}
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+// enforce writes the accounts of one measure, such as random-0, random-1, to a file, and waits until they are in force.
+func (s *sluice) enforce(ctx context.Context, measure string, of []limits) ([]*account, error) {
+	var text strings.Builder
+	accounts := make([]*account, len(of))
+	for i, l := range of {
+		accounts[i] = &account{sluice: s, name: fmt.Sprintf("%s-%d", measure, i), limits: l}
+		fmt.Fprintf(&text, "---\napiVersion: sluice.dev/v1alpha1\nkind: MailAccount\nmetadata: {name: %s, namespace: %s}\nspec: {limits: %s}\n",
+			accounts[i].name, namespace, l.yaml())
+	}
+	temporary := filepath.Join(s.folder, measure+".new")
+	if err := os.WriteFile(temporary, []byte(text.String()), 0o600); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(temporary, filepath.Join(s.folder, measure+".yaml")); err != nil {
+		return nil, err
+	}
+	for _, a := range accounts {
+		if err := a.wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return accounts, nil
+}
+
+// wait waits until the account's limits are in force.
+func (a *account) wait(ctx context.Context) error {
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		u, err := a.usage(ctx)
+		if err == nil && len(u.Windows) == 3 && limitOf(u.Windows[0].Limit) == a.minute && limitOf(u.Windows[1].Limit) == a.hour && limitOf(u.Windows[2].Limit) == a.day {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the limits of %s are not in force: %+v, %w", a.name, u, err)
+		}
+		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+func limitOf(n *int64) int {
+	if n == nil {
+		return 0
+	}
+	return int(*n)
+}
+
+// sleep sleeps, unless the context ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
