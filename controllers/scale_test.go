@@ -117,7 +117,11 @@ func informer(ctx context.Context, t *testing.T, handler toolscache.ResourceEven
 	}
 	stopped := make(chan error)
 	go func() { stopped <- c.Start(ctx) }()
-	t.Cleanup(func() { <-stopped })
+	t.Cleanup(func() {
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	})
 	i, err := c.GetInformer(ctx, &v1alpha1.MailAccount{}, cache.BlockUntilSynced(false))
 	if err != nil {
 		t.Fatal(err)

@@ -85,13 +85,13 @@ func (res *resource) match(segments []string, escaped bool) (account limiter.Key
 		return account, false
 	}
 	for i, want := range res.segments {
-		switch segment := segments[i]; {
-		case want == "{namespace}":
-			account.Namespace, ok = unescape(segment, escaped)
-		case want == "{name}":
-			account.Name, ok = unescape(segment, escaped)
+		switch want {
+		case "{namespace}":
+			account.Namespace, ok = unescape(segments[i], escaped)
+		case "{name}":
+			account.Name, ok = unescape(segments[i], escaped)
 		default:
-			ok = segment == want
+			ok = segments[i] == want
 		}
 		if !ok {
 			return limiter.Key{}, false
