@@ -89,9 +89,14 @@ func testKustomize(t *testing.T) {
 	kubectl(t, "rollout", "status", "-n", "sluice-system", "deployment/sluice", "--timeout=120s")
 	applyAccount(t, "kustomize", "{limits: {perMinute: 1}}")
 	url := "http://sluice.sluice-system.svc.cluster.local.:8080/v1/accounts/" + namespace + "/kustomize/check"
-	if out := inPod(t, "call", "POST", url); !strings.HasPrefix(out, `200 {"decision":"Allow"`) {
-		t.Errorf("the check answered %s", out)
-	}
+	// kube-proxy hears of the new Service in its own time, and refuses connections to it until then.
+	eventually(t, "the check through the new Service", func() error {
+		out, err := run(t, "", "kubectl", "exec", "-n", namespace, "caller", "--", "/caller", "call", "POST", url)
+		if err == nil && !strings.HasPrefix(out, `200 {"decision":"Allow"`) {
+			err = fmt.Errorf("answered %s", out)
+		}
+		return err
+	})
 	kubectl(t, "delete", "-k", "config/default", "--timeout=180s")
 	kubectl(t, "delete", "namespace", namespace, "marketing", "accounts", "platform", "--timeout=180s")
 }
