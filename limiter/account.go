@@ -17,7 +17,7 @@ type account struct {
 	now    int64
 	sent   history
 	ledger *ledger  // nil until the first reservation
-	_      [16]byte // makes it three cache lines: neighbours do not wait for each other's
+	_      [80]byte // see TestAccountsShareNoCacheLine
 }
 
 // advance brings the account to the present: reservations past their deadline become sends at their deadline, then

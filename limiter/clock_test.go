@@ -94,3 +94,14 @@ func TestBoundariesFollowTheWallClock(t *testing.T) {
 			60s    check a           -> allow 0`, to2038)},
 	})
 }
+
+func TestClock(t *testing.T) {
+	clock := limiter.StartClock()
+	first, second := clock.Now(), clock.Now()
+	if first.Mono < 0 || second.Mono < first.Mono {
+		t.Errorf("monotonic readings went from %d to %d", first.Mono, second.Mono)
+	}
+	if off := time.Since(time.Unix(0, first.Wall)); off < 0 || off > time.Minute {
+		t.Errorf("the wall clock is off by %s", off)
+	}
+}

@@ -2,7 +2,6 @@ package limiter_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/sluice-mail/sluice/limiter"
 )
@@ -391,15 +390,4 @@ func TestInvalidAsks(t *testing.T) {
 			0s  check a cost=6 -> exceeds
 			0s  check a cost=5 -> allow 0`},
 	})
-}
-
-func TestClock(t *testing.T) {
-	clock := limiter.StartClock()
-	first, second := clock.Now(), clock.Now()
-	if first.Mono < 0 || second.Mono < first.Mono {
-		t.Errorf("monotonic readings went from %d to %d", first.Mono, second.Mono)
-	}
-	if off := time.Since(time.Unix(0, first.Wall)); off < 0 || off > time.Minute {
-		t.Errorf("the wall clock is off by %s", off)
-	}
 }

@@ -1,9 +1,6 @@
 package limiter
 
-import (
-	"hash/maphash"
-	"math/bits"
-)
+import "hash/maphash"
 
 // idHash stands for a reservation's id: ids are up to 128 bytes long and chosen by callers, so the ledger keeps 128
 // bits of two keyed hashes instead. Nobody outside can make two ids collide, as the keys are random.
@@ -36,11 +33,17 @@ type idSlot struct {
 	place int32 // none: the slot is empty
 }
 
-// newIDIndex is an empty index with room for so many.
-func newIDIndex(room int) idIndex {
-	x := idIndex{ids: make([]idHash, 0, room)}
-	x.resize(room)
+// newIDIndex is an empty index in memory that the caller provides. The number of slots is a power of two.
+func newIDIndex(ids []idHash, slots []idSlot) idIndex {
+	x := idIndex{ids: ids, slots: slots}
+	x.clear()
 	return x
+}
+
+func (x *idIndex) clear() {
+	for s := range x.slots {
+		x.slots[s].place = none
+	}
 }
 
 func (x *idIndex) home(tag uint32) int { return int(tag) & (len(x.slots) - 1) }
@@ -67,7 +70,7 @@ func (x *idIndex) add(id idHash, place int32) {
 	}
 	x.ids[place] = id
 	if 4*x.count >= 3*len(x.slots) {
-		x.resize(x.count + 1)
+		x.grow()
 	}
 	x.put(idSlot{uint32(id.a), place})
 	x.count++
@@ -81,13 +84,11 @@ func (x *idIndex) put(entry idSlot) {
 	x.slots[s] = entry
 }
 
-// resize makes the table large enough for so many.
-func (x *idIndex) resize(room int) {
+// grow doubles the table.
+func (x *idIndex) grow() {
 	old := x.slots
-	x.slots = make([]idSlot, 1<<bits.Len(uint(room+room/3)))
-	for s := range x.slots {
-		x.slots[s].place = none
-	}
+	x.slots = make([]idSlot, 2*len(old))
+	x.clear()
 	for _, entry := range old {
 		if entry.place != none {
 			x.put(entry)

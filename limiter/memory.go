@@ -1,6 +1,9 @@
 package limiter
 
-import "time"
+import (
+	"math/bits"
+	"time"
+)
 
 const (
 	// memoryTime is how long an ended id is remembered, and maxRemembered how many of one account at most: beyond it
@@ -29,21 +32,63 @@ type ended struct {
 }
 
 // memory is the ids that ended lately, in the order in which they did. They are forgotten in the same order, so a ring
-// holds them: the oldest is next to the second oldest, which matters more than anything else to how fast a busy account
-// is. The zero value remembers nothing. It does no locking.
+// holds them, and to forget the oldest is to count it no longer. Nothing is taken out of the table then, as that would be
+// a third of what a busy account does: an entry of an id that was forgotten is recognised by its place, and all of those
+// are left out when the table is full and made anew. The zero value remembers nothing. It does no locking.
 type memory struct {
-	ring []ended
+	ring []past
 	head int // place of the oldest
 	n    int
-	byID idIndex // the places are those in ring
+	// table finds places by id: a hash table with linear probing, of which at most two thirds are in use.
+	table []entry
+	inUse int
 }
+
+// past is one remembered id.
+type past struct {
+	id idHash
+	ended
+}
+
+// entry is a place plus one, in placeBits, and above them bits of the id's hash, so that probing hardly ever has to look at
+// another id. 0 is an entry that is not in use.
+type entry uint32
+
+const placeBits = 15 // enough for maxRemembered
+
+func newEntry(id idHash, place int) entry {
+	return entry(id.a>>(32+placeBits)<<placeBits) | entry(place+1)
+}
+
+func (e entry) place() int { return int(e&(1<<placeBits-1)) - 1 }
+
+// mayBe says whether the entry may be of this id.
+func (e entry) mayBe(id idHash) bool { return uint64(e>>placeBits) == id.a>>(32+placeBits) }
 
 // find returns what is remembered of an id, or nil.
 func (m *memory) find(id idHash) *ended {
-	if place := m.byID.find(id); place != none {
-		return &m.ring[place]
+	if m.n == 0 {
+		return nil
+	}
+	for s := m.home(id); m.table[s] != 0; s = m.after(s) {
+		if !m.table[s].mayBe(id) {
+			continue
+		}
+		place := m.table[s].place()
+		if p := &m.ring[place]; p.id == id && m.remembers(place) {
+			return &p.ended
+		}
 	}
 	return nil
+}
+
+// remembers says whether what is at a place has not been forgotten.
+func (m *memory) remembers(place int) bool {
+	age := place - m.head
+	if age < 0 {
+		age += len(m.ring)
+	}
+	return age < m.n
 }
 
 // remember adds an id that is not remembered yet.
@@ -54,10 +99,13 @@ func (m *memory) remember(id idHash, e ended) {
 	case m.n == len(m.ring):
 		m.resize(min(maxRemembered, max(4, m.n+m.n/8+1)))
 	}
+	if 3*m.inUse >= 2*len(m.table) {
+		m.index()
+	}
 	place := m.wrap(m.head + m.n)
-	m.ring[place] = e
+	m.ring[place] = past{id, e}
 	m.n++
-	m.byID.add(id, int32(place))
+	m.enter(place)
 }
 
 // forget drops what ended long enough ago. An expired reservation is remembered when that is noticed; its deadline may
@@ -69,7 +117,6 @@ func (m *memory) forget(now int64) {
 }
 
 func (m *memory) forgetOldest() {
-	m.byID.remove(int32(m.head))
 	m.head = m.wrap(m.head + 1)
 	m.n--
 }
@@ -81,15 +128,38 @@ func (m *memory) wrap(place int) int {
 	return place
 }
 
-// resize moves all to a ring of another size, which must hold them.
-func (m *memory) resize(size int) {
-	old := *m
-	*m = memory{ring: make([]ended, size), byID: idIndex{ids: make([]idHash, size)}}
-	m.byID.resize(max(4, old.n))
-	for k := range old.n {
-		place := old.wrap(old.head + k)
-		m.remember(old.byID.ids[place], old.ring[place])
+func (m *memory) home(id idHash) int { return int(id.a) & (len(m.table) - 1) }
+
+func (m *memory) after(s int) int { return (s + 1) & (len(m.table) - 1) }
+
+// enter adds a place to the table.
+func (m *memory) enter(place int) {
+	s := m.home(m.ring[place].id)
+	for m.table[s] != 0 {
+		s = m.after(s)
 	}
+	m.table[s] = newEntry(m.ring[place].id, place)
+	m.inUse++
+}
+
+// index makes the table anew.
+func (m *memory) index() {
+	clear(m.table)
+	m.inUse = 0
+	for k := range m.n {
+		m.enter(m.wrap(m.head + k))
+	}
+}
+
+// resize moves all to a ring of another size, which must hold them. The table gets two to four times as many entries, so
+// that it is made anew only after as many calls as there are entries to make.
+func (m *memory) resize(size int) {
+	ring := make([]past, size)
+	for k := range m.n {
+		ring[k] = m.ring[m.wrap(m.head+k)]
+	}
+	*m = memory{ring: ring, n: m.n, table: make([]entry, 1<<bits.Len(uint(2*size-1)))}
+	m.index()
 }
 
 // shrink gives back what is no longer needed.

@@ -1,8 +1,11 @@
 package limiter_test
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -38,6 +41,51 @@ func TestG5MemoryIsBounded(t *testing.T) {
 		}
 		if added := usage() - before; added != c.added {
 			t.Errorf("repeating commit %s added %d, want %d", c.id, added, c.added)
+		}
+	}
+}
+
+// TestG5EndedIDsAreRemembered compares what is remembered with a list, as ids end, are forgotten and come again, at paces
+// between a few and more than can be remembered in 15 minutes.
+func TestG5EndedIDsAreRemembered(t *testing.T) {
+	const seed = 1
+	random := rand.New(rand.NewPCG(seed, seed))
+	l, keys := crowd(0, 1)
+	type end struct {
+		id string
+		at int64
+	}
+	var remembered []end
+	is := map[string]bool{}
+	var now limiter.Instant
+	for _, phase := range []struct {
+		pace  time.Duration
+		steps int
+	}{{10 * time.Millisecond, 100_000}, {time.Second, 20_000}, {5 * time.Minute, 100}} {
+		for range phase.steps {
+			now.Mono += random.Int64N(int64(2 * phase.pace))
+			for len(remembered) > 0 && (len(remembered) > 16384 || remembered[0].at+int64(15*time.Minute) <= now.Mono) {
+				delete(is, remembered[0].id)
+				remembered = remembered[1:]
+			}
+			id := strconv.Itoa(random.IntN(30_000))
+			want := limiter.ErrReservationNotFound
+			if is[id] {
+				want = limiter.ErrReservationEnded
+			}
+			if _, err := l.Release(now, keys[0], id); !errors.Is(err, want) {
+				t.Fatalf("at %v, with %d remembered, release of %s: %v, want %v", time.Duration(now.Mono), len(remembered), id, err, want)
+			}
+			if _, err := l.Commit(now, keys[0], id, 1); err != nil {
+				t.Fatal(err)
+			}
+			if !is[id] {
+				is[id] = true
+				remembered = append(remembered, end{id, now.Mono})
+			}
+			if random.IntN(1000) == 0 {
+				l.Sweep(now)
+			}
 		}
 	}
 }

@@ -12,13 +12,15 @@ const (
 // parts, a few at a time, and an account always turns to the same part. The bound is exact: what other parts hold idle
 // is taken back from them before anybody is refused.
 type quota struct {
+	parts [stripes]quotaPart
 	max   int64
 	deal  int64
 	pool  atomic.Int64 // what is not dealt out
-	parts [stripes]struct {
-		spare atomic.Int64
-		_     [56]byte // no two parts share a cache line
-	}
+}
+
+type quotaPart struct {
+	spare atomic.Int64
+	_     [120]byte // see TestAccountsShareNoCacheLine
 }
 
 func newQuota(limit int64) *quota {

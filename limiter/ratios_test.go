@@ -108,9 +108,10 @@ func BenchmarkCores(b *testing.B) {
 	worker := func(name string) func(n int) {
 		key := limiter.Key{Namespace: "n", Name: name}
 		l.Apply(key, "uid", limiter.Policy{Limits: limits(1<<30, 1<<30, 1<<30)})
-		var now limiter.Instant
-		i := 0
+		var since limiter.Instant
+		var next int
 		return func(n int) {
+			now, i := since, next // the workers' variables may be neighbours: what a loop writes is its own
 			for range n {
 				now.Mono += int64(time.Second)
 				checkAndCommitAt(b, l, key, now, mailIDs[i])
@@ -118,6 +119,7 @@ func BenchmarkCores(b *testing.B) {
 					i = 0
 				}
 			}
+			since, next = now, i
 		}
 	}
 	arithmetic := func(n int) {

@@ -11,7 +11,7 @@ const SweepInterval = 10 * time.Second
 
 // sweepStep is how many expired reservations a sweep counts as sent before it lets go of the account: a burst of a
 // million that expire together must not keep callers waiting.
-const sweepStep = 256
+const sweepStep = 64
 
 // Sweep brings every account to the present and gives back memory: of sends older than a day, of ids remembered long
 // enough, of reservations that expired while nobody asked. No decision depends on it, as every call does the same for
