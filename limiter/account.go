@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// account is one account: its policy and everything it did. Its mutex guards all of it; no other lock is taken while
+// account is one account: its policy and everything it did. Its mutex guards all of it but the key; no other lock is taken while
 // it is held.
 type account struct {
+	key    Key // never changes
 	mu     sync.Mutex
 	uid    string
 	policy Policy
@@ -17,7 +18,7 @@ type account struct {
 	now    int64
 	sent   history
 	ledger *ledger  // nil until the first reservation
-	_      [80]byte // see TestAccountsShareNoCacheLine
+	_      [48]byte // see TestAccountsShareNoCacheLine
 }
 
 // advance brings the account to the present: reservations past their deadline become sends at their deadline, then

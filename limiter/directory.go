@@ -2,6 +2,7 @@ package limiter
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 )
@@ -9,98 +10,108 @@ import (
 // directory finds accounts by key. Reading takes no lock, so that checks of different accounts never wait for each
 // other; writers, which come from the controller alone, take turns.
 //
-// It is a hash table with chains of immutable keys. A table that became too small is replaced as a whole, with new
-// nodes: readers of the old one finish there undisturbed.
+// It is a hash table with linear probing. A table that became too full is replaced as a whole: readers of the old one
+// finish there undisturbed, and whoever finds an account there that was removed meanwhile finds it purged.
 type directory struct {
 	seed  maphash.Seed
 	table atomic.Pointer[table]
 
 	mu    sync.Mutex // held by writers
 	count int
+	inUse int // slots of the table that are not nil
 }
 
-type table struct{ chains []atomic.Pointer[node] }
+// table has a power of two of slots, at most two thirds of them in use. A slot that was used never becomes nil again, as
+// those behind it could not be found any more; it is vacant until the next table.
+type table []atomic.Pointer[account]
 
-type node struct {
-	key     Key
-	account *account
-	next    atomic.Pointer[node]
-}
+// vacant is in the slots of removed accounts.
+var vacant = new(account)
 
 func newDirectory() *directory {
 	d := &directory{seed: maphash.MakeSeed()}
-	d.table.Store(&table{chains: make([]atomic.Pointer[node], 64)})
+	d.resize()
 	return d
 }
 
-// chain returns where a key's chain starts. The number of chains is a power of two.
-func (d *directory) chain(t *table, k Key) *atomic.Pointer[node] {
+// home returns where to look for a key first.
+func (d *directory) home(t table, k Key) int {
 	// A name alone is nearly unique; the namespace is mixed in by a shift, so that both orders differ.
 	h := maphash.String(d.seed, k.Name) ^ maphash.String(d.seed, k.Namespace)<<1
-	return &t.chains[h&uint64(len(t.chains)-1)]
+	return int(h) & (len(t) - 1)
+}
+
+func (t table) after(s int) int { return (s + 1) & (len(t) - 1) }
+
+// find returns the slot of a key and what is in it, or else a slot that the key may be put into, and nil.
+func (d *directory) find(t table, k Key) (s int, a *account) {
+	free := -1
+	for s = d.home(t, k); ; s = t.after(s) {
+		switch a := t[s].Load(); {
+		case a == nil && free >= 0:
+			return free, nil
+		case a == nil:
+			return s, nil
+		case a == vacant:
+			if free < 0 {
+				free = s
+			}
+		case a.key == k:
+			return s, a
+		}
+	}
 }
 
 // get returns the account, or nil.
 func (d *directory) get(k Key) *account {
-	for n := d.chain(d.table.Load(), k).Load(); n != nil; n = n.next.Load() {
-		if n.key == k {
-			return n.account
-		}
-	}
-	return nil
+	_, a := d.find(*d.table.Load(), k)
+	return a
 }
 
-// put adds or replaces an account.
-func (d *directory) put(k Key, a *account) {
+// put adds an account, or replaces the one that has its key.
+func (d *directory) put(a *account) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.remove(k) == nil {
-		d.grow()
+	if t := *d.table.Load(); 3*(d.inUse+1) > 2*len(t) {
+		d.resize()
 	}
-	d.link(d.table.Load(), k, a)
-	d.count++
+	d.set(*d.table.Load(), a)
+}
+
+// set puts an account into a table that has room. The caller holds mu.
+func (d *directory) set(t table, a *account) {
+	s, old := d.find(t, a.key)
+	if old == nil {
+		d.count++
+	}
+	if t[s].Load() == nil {
+		d.inUse++
+	}
+	t[s].Store(a)
 }
 
 // take removes an account and returns it, or nil.
 func (d *directory) take(k Key) *account {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.remove(k)
-}
-
-// link adds a node in front of its chain. The caller holds mu.
-func (d *directory) link(t *table, k Key, a *account) {
-	chain := d.chain(t, k)
-	n := &node{key: k, account: a}
-	n.next.Store(chain.Load())
-	chain.Store(n)
-}
-
-// remove unlinks a node. A reader who stands on it still finds the rest of the chain. The caller holds mu.
-func (d *directory) remove(k Key) *account {
-	for at := d.chain(d.table.Load(), k); ; {
-		n := at.Load()
-		if n == nil {
-			return nil
-		}
-		if n.key == k {
-			at.Store(n.next.Load())
-			d.count--
-			return n.account
-		}
-		at = &n.next
+	t := *d.table.Load()
+	s, a := d.find(t, k)
+	if a != nil {
+		t[s].Store(vacant)
+		d.count--
 	}
+	return a
 }
 
-// grow doubles the table once there are more keys than chains. The caller holds mu.
-func (d *directory) grow() {
+// resize makes a table that has room for twice as many accounts as there are. The caller holds mu.
+func (d *directory) resize() {
+	t := make(table, max(64, 1<<bits.Len(uint(3*d.count))))
 	old := d.table.Load()
-	if d.count < len(old.chains) {
-		return
+	d.count, d.inUse = 0, 0
+	if old != nil {
+		old.each(func(a *account) bool { d.set(t, a); return true })
 	}
-	t := &table{chains: make([]atomic.Pointer[node], 2*len(old.chains))}
-	old.each(func(k Key, a *account) bool { d.link(t, k, a); return true })
-	d.table.Store(t)
+	d.table.Store(&t)
 }
 
 // size is the number of accounts.
@@ -111,14 +122,12 @@ func (d *directory) size() int {
 }
 
 // each visits the accounts, in no order, until visit returns false. Those added or removed meanwhile may be missed.
-func (d *directory) each(visit func(Key, *account) bool) { d.table.Load().each(visit) }
+func (d *directory) each(visit func(*account) bool) { d.table.Load().each(visit) }
 
-func (t *table) each(visit func(Key, *account) bool) {
-	for i := range t.chains {
-		for n := t.chains[i].Load(); n != nil; n = n.next.Load() {
-			if !visit(n.key, n.account) {
-				return
-			}
+func (t table) each(visit func(*account) bool) {
+	for s := range t {
+		if a := t[s].Load(); a != nil && a != vacant && !visit(a) {
+			return
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (l *Limiter) Apply(k Key, uid string, p Policy) (changed bool) {
 		a.mu.Unlock()
 		l.Purge(k)
 	}
-	l.accounts.put(k, &account{uid: uid, policy: p, part: uint8(l.parts.Add(1))})
+	l.accounts.put(&account{key: k, uid: uid, policy: p, part: uint8(l.parts.Add(1))})
 	return true
 }
 
@@ -79,9 +79,9 @@ func (l *Limiter) PurgeOther(k Key, uid string) (entries int) {
 // Retain purges every account that keep does not want, and returns how many those were.
 func (l *Limiter) Retain(keep func(Key) bool) (purged int) {
 	var gone []Key
-	l.accounts.each(func(k Key, _ *account) bool {
-		if !keep(k) {
-			gone = append(gone, k)
+	l.accounts.each(func(a *account) bool {
+		if !keep(a.key) {
+			gone = append(gone, a.key)
 		}
 		return true
 	})

@@ -17,7 +17,7 @@ const sweepStep = 64
 // enough, of reservations that expired while nobody asked. No decision depends on it, as every call does the same for
 // its own account. One account is locked at a time, and never for long.
 func (l *Limiter) Sweep(now Instant) {
-	l.accounts.each(func(_ Key, a *account) bool {
+	l.accounts.each(func(a *account) bool {
 		for !l.sweep(a, now.Mono) {
 			runtime.Gosched()
 		}

@@ -63,8 +63,8 @@ func (l *Limiter) List(now Instant, namespace string, after Key, limit int) (pag
 // keysAfter returns the n smallest keys of a namespace that come after a key. It visits all accounts, and keeps n.
 func (l *Limiter) keysAfter(namespace string, after Key, n int) []Key {
 	var smallest keyHeap
-	l.accounts.each(func(k Key, _ *account) bool {
-		switch {
+	l.accounts.each(func(a *account) bool {
+		switch k := a.key; {
 		case namespace != "" && k.Namespace != namespace, k.compare(after) <= 0:
 		case len(smallest) < n:
 			heap.Push(&smallest, k)

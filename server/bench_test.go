@@ -20,6 +20,8 @@ import (
 //	ref-checks/s  of the reference
 //	checks/s      of the subject
 //	ratio         the median, over the slices, of one to the other
+//	cpu-ratio     the same of the checks that a second of processor time is enough for, over all slices. It is below
+//	              ratio where garbage is collected in the other one's slice, or the load cannot keep up with it
 //	ref-p99-ns    the median, over the slices, of the 99th percentile of how long a request took
 //	p99-ns        the same of the subject
 //	ref-cpu       how busy the reference was, as a part of its core: near 1, or the load was measured
@@ -69,8 +71,10 @@ func compare(b *testing.B, reference, subject *benched) {
 	}
 	b.ReportMetric(0, "ns/op") // both together: says nothing
 	b.ReportMetric(median(ratios), "ratio")
-	reference.report(b, "ref-", checks)
-	subject.report(b, "", checks)
+	referenceBusy, subjectBusy := reference.report(b, "ref-", checks), subject.report(b, "", checks)
+	if subjectBusy > 0 {
+		b.ReportMetric(referenceBusy.Seconds()/subjectBusy.Seconds(), "cpu-ratio")
+	}
 }
 
 func median(of []float64) float64 {
@@ -161,11 +165,14 @@ func (s *benched) stop(b *testing.B) {
 	}
 }
 
-func (s *benched) report(b *testing.B, prefix string, checks int) {
+// report says how it did, and returns the processor time that this took.
+func (s *benched) report(b *testing.B, prefix string, checks int) time.Duration {
 	b.Helper()
+	busy := s.busy(b) - s.busyBefore
 	b.ReportMetric(float64(checks)/s.took.Seconds(), prefix+"checks/s")
 	b.ReportMetric(median(s.p99s), prefix+"p99-ns")
-	b.ReportMetric((s.busy(b)-s.busyBefore).Seconds()/s.took.Seconds(), prefix+"cpu")
+	b.ReportMetric(busy.Seconds()/s.took.Seconds(), prefix+"cpu")
+	return busy
 }
 
 // busy is how much processor time the server has used; 0 where there is no /proc.

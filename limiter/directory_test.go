@@ -1,0 +1,79 @@
+package limiter
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"testing"
+)
+
+// TestDirectory compares it with a map, as accounts come and go.
+func TestDirectory(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 1))
+	d, want := newDirectory(), map[Key]*account{}
+	for _, keys := range []int{10, 3000, 100} { // also fewer than there were
+		for range 50_000 {
+			k := Key{Namespace: strconv.Itoa(random.IntN(2)), Name: strconv.Itoa(random.IntN(keys))}
+			switch random.IntN(3) {
+			case 0:
+				a := &account{key: k}
+				d.put(a)
+				want[k] = a
+			case 1:
+				if got := d.take(k); got != want[k] {
+					t.Fatalf("took %p, want %p", got, want[k])
+				}
+				delete(want, k)
+			default:
+				if got := d.get(k); got != want[k] {
+					t.Fatalf("got %p, want %p", got, want[k])
+				}
+			}
+		}
+		found := 0
+		d.each(func(a *account) bool { found++; return want[a.key] == a })
+		if found != len(want) || d.size() != len(want) {
+			t.Errorf("visited %d of %d, and there are %d", found, d.size(), len(want))
+		}
+	}
+}
+
+// TestDirectoryReaders wants an account that stays to be found at any time, whatever others come and go and whenever the
+// table is replaced.
+func TestDirectoryReaders(t *testing.T) {
+	t.Parallel()
+	d := newDirectory()
+	stays := Key{Name: "stays"}
+	for i := range 10 { // in front of it, perhaps
+		d.put(&account{key: Key{Name: strconv.Itoa(i)}})
+	}
+	d.put(&account{key: stays})
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if d.get(stays) == nil {
+					t.Error("an account that was never removed was not found")
+					return
+				}
+			}
+		})
+	}
+	for round := range 20 {
+		for i := range 2000 {
+			d.put(&account{key: Key{Name: strconv.Itoa(round*1000 + i)}})
+		}
+		for i := range 2000 {
+			d.take(Key{Name: strconv.Itoa(round*1000 + i)})
+		}
+	}
+	close(done)
+	readers.Wait()
+}
