@@ -8,6 +8,7 @@ CALLER_IMAGE ?= sluice-e2e-caller:$(VERSION)
 tool = go tool -modfile=$(CURDIR)/go.tools.mod
 export HELM4 = $(tool) helm.sh/helm/v4/cmd/helm
 export HELM3 = $(tool) helm.sh/helm/v3/cmd/helm
+BENCHSTAT = $(tool) benchstat
 CONTROLLER_GEN = $(tool) controller-gen
 GOLANGCI_LINT = $(tool) golangci-lint
 KUBE_API_LINT = $(tool) golangci-lint-kube-api-linter
@@ -21,6 +22,8 @@ export KUBEBUILDER_ASSETS ?= $(ASSETS)
 
 GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=v$(VERSION)"
 
+SHELL = bash
+.SHELLFLAGS = -o pipefail -ec
 .DEFAULT_GOAL := help
 
 ##@ Use
@@ -60,9 +63,12 @@ prove: ## Prove the guarantees at length, with random calls, clocks, providers a
 	go test ./server -count 1 -v -timeout 1h -prove.histories 50000 -run '^TestHistoriesAreLinearizable$$'
 
 .PHONY: bench
-bench: ## Run the benchmarks, each side by side with its reference (10 minutes)
-	go test ./limiter -run '^$$' -bench . -benchtime 1000000x -count 5
-	go test ./server -run '^$$' -bench . -benchtime 200000x -count 3
+bench: ## Run the benchmarks, each side by side with its reference, and sum them up with benchstat (15 minutes)
+	mkdir -p bin
+	go test ./limiter -run '^$$' -bench . -skip Sweep -benchtime 1000000x -count 6 | tee bin/bench.txt
+	go test ./limiter -run '^$$' -bench Sweep -benchtime 3x -count 6 | tee -a bin/bench.txt
+	go test ./server -run '^$$' -bench . -benchtime 200000x -count 6 | tee -a bin/bench.txt
+	$(BENCHSTAT) bin/bench.txt
 
 .PHONY: scale
 scale: assets ## Measure the controllers with 100,000 MailAccounts on a real kube-apiserver (15 minutes)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
@@ -48,17 +50,19 @@ func (l *lines) logger() logr.Logger {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		fmt.Fprintln(&l.text, prefix, args)
-	}, funcr.Options{})
+	}, funcr.Options{Verbosity: 1})
 }
 
-func (l *lines) contains(s string) bool {
+func (l *lines) contains(s string) bool { return l.count(s) > 0 }
+
+func (l *lines) count(s string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Contains(l.text.String(), s)
+	return strings.Count(l.text.String(), s)
 }
 
 // start runs a replica until the test ends, or stop is called.
-func start(t *testing.T) *replica {
+func start(t *testing.T, with ...func(*ctrl.Options)) *replica {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &replica{limiter: limiter.New(0), log: &lines{}}
@@ -68,10 +72,14 @@ func start(t *testing.T) *replica {
 	}
 	// Several managers in one process have controllers of the same name.
 	sameName := true
-	mgr, err := ctrl.NewManager(controlplane.Config, ctrl.Options{
+	options := ctrl.Options{
 		Scheme: scheme, Cache: controllers.CacheOptions(), Logger: r.log.logger(),
 		Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: &sameName},
-	})
+	}
+	for _, change := range with {
+		change(&options)
+	}
+	mgr, err := ctrl.NewManager(controlplane.Config, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,6 +289,53 @@ func TestGateOpensOnceAllIsLoaded(t *testing.T) {
 }
 
 // TestOlderSchema lets an object past the schema, as an older CustomResourceDefinition would.
+// TestResyncChangesNothing wants accounts that are looked at again, and again, to stay as they are: no change of the
+// limiter, no write to the API server, and no use forgotten.
+func TestResyncChangesNothing(t *testing.T) {
+	c := controlplane.Client(t)
+	account := newAccount("resynced", 2)
+	create(t, c, account)
+	r := start(t, func(o *ctrl.Options) { every := 100 * time.Millisecond; o.Cache.SyncPeriod = &every })
+	waitCondition(t, c, account, metav1.ConditionTrue, v1alpha1.ReasonLimitsEnforced)
+	r.waitUsage(t, account.Name, "is enforced", perMinute(2))
+	if _, err := r.limiter.Commit(limiter.Instant{}, limiter.Key{Namespace: "default", Name: account.Name}, "", 1); err != nil {
+		t.Fatal(err)
+	}
+	changes, version, before := r.log.count("limits in force"), account.ResourceVersion, reconciled(t)
+	controlplane.Eventually(t, "it is looked at again by both controllers, many times", func() error {
+		if times := reconciled(t) - before; times < 8 {
+			return fmt.Errorf("it was looked at %g times", times)
+		}
+		return nil
+	})
+	if now := r.log.count("limits in force"); changes == 0 || now != changes {
+		t.Errorf("the limiter was changed %d times before, and %d times now", changes, now)
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(account), account); err != nil || account.ResourceVersion != version {
+		t.Errorf("version %s became %s (%v)", version, account.ResourceVersion, err)
+	}
+	r.waitUsage(t, account.Name, "is remembered", func(u limiter.Usage, err error) bool {
+		return err == nil && u.Windows[limiter.Minute].Used == 1
+	})
+}
+
+// reconciled is how many times an account was looked at, in all controllers.
+func reconciled(t *testing.T) (times float64) {
+	t.Helper()
+	families, err := metrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "controller_runtime_reconcile_total" {
+			for _, m := range f.GetMetric() {
+				times += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return times
+}
+
 func TestOlderSchema(t *testing.T) {
 	c, r := controlplane.Client(t), start(t)
 	r.waitLoaded(t)

@@ -21,7 +21,6 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
 	"github.com/sluice-mail/sluice/test/controlplane"
@@ -175,23 +174,6 @@ func (r *replica) waitIdle(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the replica is busy: %v", err)
 	}
-}
-
-// reconciled is how many times an account was looked at, in all controllers.
-func reconciled(t *testing.T) (times float64) {
-	t.Helper()
-	families, err := metrics.Registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == "controller_runtime_reconcile_total" {
-			for _, m := range f.GetMetric() {
-				times += m.GetCounter().GetValue()
-			}
-		}
-	}
-	return times
 }
 
 // waitLoadedOf is waitLoaded for longer.

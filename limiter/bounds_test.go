@@ -25,7 +25,7 @@ func heapOf(build func() any) (bytes int64, kept any) {
 }
 
 func TestG9IdleAccountsAreSmall(t *testing.T) {
-	const n = 100_000
+	const n = 1_000_000
 	bytes, kept := heapOf(func() any {
 		l := limiter.New(0)
 		l.MarkLoaded()

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +21,7 @@ import (
 const (
 	namespace = "sluice-e2e"
 	// The dot at the end makes the name complete: it is looked up once, not in every domain of the pod first.
-	api = "http://sluice." + namespace + ".svc.cluster.local.:8080/v1/accounts/"
+	api = "http://sluice." + namespace + ".svc.cluster.local.:8080/v1/"
 )
 
 // setting is an environment variable that `make e2e` sets, or whoever runs the tests.
@@ -131,7 +132,7 @@ func inPod(t *testing.T, args ...string) string {
 	return kubectl(t, append([]string{"exec", "-n", namespace, "caller", "--", "/caller"}, args...)...)
 }
 
-// call makes one call from the pod, about an account such as marketing/newsletter/check, and reads its answer.
+// call makes one call from the pod, of a path such as accounts/marketing/newsletter/check, and reads its answer.
 func call[T any](t *testing.T, method, path, body string) (status int, answer T) {
 	t.Helper()
 	code, text, _ := strings.Cut(inPod(t, "call", method, api+path, body), " ")
@@ -147,7 +148,7 @@ func call[T any](t *testing.T, method, path, body string) (status int, answer T)
 // decide checks an account from the pod; it must be answered with a decision.
 func decide(t *testing.T, account string) httpv1.Decision {
 	t.Helper()
-	status, d := call[httpv1.Decision](t, "POST", account+"/check", "")
+	status, d := call[httpv1.Decision](t, "POST", "accounts/"+account+"/check", "")
 	if status != 200 {
 		t.Fatalf("the check of %s answered %d", account, status)
 	}
@@ -157,14 +158,14 @@ func decide(t *testing.T, account string) httpv1.Decision {
 // end commits or releases; it must have this outcome.
 func end(t *testing.T, account, verb, body, outcome string) {
 	t.Helper()
-	if status, r := call[httpv1.Result](t, "POST", account+"/"+verb, body); status != 200 || r.Outcome != outcome {
+	if status, r := call[httpv1.Result](t, "POST", "accounts/"+account+"/"+verb, body); status != 200 || r.Outcome != outcome {
 		t.Errorf("%s %s %s answered %d %+v, want %s", verb, account, body, status, r, outcome)
 	}
 }
 
 func usage(t *testing.T, account string) httpv1.Usage {
 	t.Helper()
-	status, u := call[httpv1.Usage](t, "GET", account, "")
+	status, u := call[httpv1.Usage](t, "GET", "accounts/"+account, "")
 	if status != 200 {
 		t.Fatalf("the usage of %s answered %d", account, status)
 	}
@@ -184,4 +185,31 @@ func applyAccount(t *testing.T, name, spec string) {
 		}
 		return nil
 	})
+}
+
+// forward makes the Service reachable from here until the test ends, and returns where.
+func forward(t *testing.T) (url string) {
+	t.Helper()
+	const local = "18080"
+	command := exec.Command("kubectl", "port-forward", "-n", namespace, "service/sluice", local+":8080")
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
+	url = "http://localhost:" + local
+	eventually(t, "the port is forwarded", func() error { return get(url + "/openapi.yaml") })
+	return url
+}
+
+// get wants a 200.
+func get(url string) error {
+	resp, err := http.Get(url)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("answered %s", resp.Status)
+	}
+	return nil
 }

@@ -24,6 +24,8 @@ func TestEndToEnd(t *testing.T) {
 		{"samples are accepted and ready", testSamples},
 		{"a deferred check is allowed exactly at the returned time", testExact},
 		{"check, commit, release and usage over the Service", testCalls},
+		{"batches over the Service", testBatches},
+		{"the load generator finds nothing granted too much", testBench},
 		{"an edit moves the limit", testEdit},
 		{"suspension denies", testSuspend},
 		{"a delete purges and a recreated account starts empty", testRecreate},
@@ -59,7 +61,7 @@ func testSamples(t *testing.T) {
 
 func testExact(t *testing.T) {
 	applyAccount(t, "exact", "{limits: {perMinute: 2}}")
-	got := strings.Fields(inPod(t, "exact", api+namespace+"/exact"))
+	got := strings.Fields(inPod(t, "exact", api+"accounts/"+namespace+"/exact"))
 	if strings.Join(got, " ") != "Defer Defer Allow" {
 		t.Errorf("at first, 100 ms before the time, and at the time: %v, want Defer Defer Allow", got)
 	}
@@ -78,6 +80,42 @@ func testCalls(t *testing.T) {
 	end(t, account, "commit", "", httpv1.Unreserved)
 	if u := usage(t, account); u.InFlight != 0 || u.Windows[0].Used != 2 || *u.Windows[1].Remaining != 98 {
 		t.Errorf("the usage is %+v", u)
+	}
+}
+
+func testBatches(t *testing.T) {
+	applyAccount(t, "batches", "{limits: {perMinute: 1}}")
+	item := func(name, more string) string {
+		return fmt.Sprintf(`{"namespace":%q,"name":%q%s}`, namespace, name, more)
+	}
+	status, checks := call[httpv1.CheckResults](t, "POST", "check",
+		`{"checks":[`+item("batches", `,"id":"first"`)+`,`+item("batches", "")+`,`+item("nobody", "")+`]}`)
+	if status != 200 || len(checks.Results) != 3 {
+		t.Fatalf("the batch answered %d %+v", status, checks)
+	}
+	for i, want := range []string{httpv1.Allow, httpv1.Defer} {
+		if d := checks.Results[i].Decision; d == nil || d.Decision != want {
+			t.Errorf("check %d answered %+v, want %s", i, checks.Results[i], want)
+		}
+	}
+	if p := checks.Results[2].Problem; p == nil || p.Status != 404 {
+		t.Errorf("the check of an account that does not exist answered %+v", checks.Results[2])
+	}
+	status, results := call[httpv1.Results](t, "POST", "commit", `{"commits":[`+item("batches", `,"reservation":"first"`)+`]}`)
+	if status != 200 || len(results.Results) != 1 || results.Results[0].Result == nil || results.Results[0].Outcome != httpv1.Committed {
+		t.Errorf("the batch of commits answered %d %+v", status, results)
+	}
+}
+
+// testBench runs the load generator as operations.md says.
+func testBench(t *testing.T) {
+	url := forward(t)
+	manifests := must(t, "", "go", "run", "./cmd/sluice", "bench", "--print-accounts", "5", "--namespace", namespace)
+	must(t, manifests, "kubectl", "apply", "-f", "-")
+	kubectl(t, "wait", "mailaccounts", "--all", "-n", namespace, "--for=condition=Ready", "--timeout=30s")
+	for _, batch := range []string{"1", "20"} {
+		t.Log(must(t, "", "go", "run", "./cmd/sluice", "bench", "--url", url, "--namespace", namespace, "--prefix", "bench-",
+			"--accounts", "5", "--duration", "3s", "--batch", batch))
 	}
 }
 
@@ -119,7 +157,7 @@ func testRecreate(t *testing.T) {
 	end(t, account, "commit", "", httpv1.Committed)
 	kubectl(t, "delete", "mailaccount", "-n", namespace, "recreate")
 	eventually(t, "the account is gone", func() error {
-		if status, p := call[httpv1.Problem](t, "POST", account+"/check", ""); status != 404 || p.Type != httpv1.ProblemBase+"account-not-found" {
+		if status, p := call[httpv1.Problem](t, "POST", "accounts/"+account+"/check", ""); status != 404 || p.Type != httpv1.ProblemBase+"account-not-found" {
 			return fmt.Errorf("answered %d %+v", status, p)
 		}
 		return nil
@@ -133,7 +171,7 @@ func testRecreate(t *testing.T) {
 // watched starts a pod that calls an account ten times a second, and returns what reads the statuses it has seen.
 func watched(t *testing.T, name, method, path string) (statuses func() map[string]int) {
 	t.Helper()
-	startPod(t, name, "watch", method, api+path)
+	startPod(t, name, "watch", method, api+"accounts/"+path)
 	t.Cleanup(func() { _, _ = run(t, "", "kubectl", "delete", "pod", "-n", namespace, name, "--wait=false") })
 	return func() map[string]int {
 		seen := map[string]int{}
@@ -175,7 +213,7 @@ func testRestart(t *testing.T) {
 		if _, err := run(t, "", "kubectl", "rollout", "status", "-n", namespace, "deployment/sluice", "--timeout=30s"); err != nil {
 			return err
 		}
-		if status, u := call[httpv1.Usage](t, "GET", namespace+"/restart", ""); status != 200 {
+		if status, u := call[httpv1.Usage](t, "GET", "accounts/"+namespace+"/restart", ""); status != 200 {
 			return fmt.Errorf("answered %d %+v", status, u)
 		}
 		return nil

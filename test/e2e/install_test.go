@@ -4,8 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -15,24 +13,8 @@ import (
 // testLatency measures from the start of kubectl apply to the first answer about the account. It asserts nothing but
 // that there is one: docs/performance.md keeps the numbers.
 func testLatency(t *testing.T) {
-	const local = "18080"
-	forward := exec.CommandContext(t.Context(), "kubectl", "port-forward", "-n", namespace, "service/sluice", local+":8080")
-	if err := forward.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = forward.Process.Kill(); _ = forward.Wait() }()
-	served := func(name string) error {
-		resp, err := http.Get("http://localhost:" + local + "/v1/accounts/" + namespace + "/" + name)
-		if err != nil {
-			return err
-		}
-		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("answered %s", resp.Status)
-		}
-		return nil
-	}
-	eventually(t, "the port is forwarded", func() error { return served("calls") })
+	url := forward(t)
+	served := func(name string) error { return get(url + "/v1/accounts/" + namespace + "/" + name) }
 	const n = 100
 	var whole, after []time.Duration
 	for i := range n {
