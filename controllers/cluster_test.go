@@ -265,7 +265,8 @@ func waitEvents(t *testing.T, c client.Client, account *v1alpha1.MailAccount, re
 	})
 }
 
-// TestGateOpensOnceAllIsLoaded looks at the instant at which the limiter opens: every account must be in it.
+// TestGateOpensOnceAllIsLoaded looks at the instant at which the limiter opens: every account must be in it. Then it stops
+// the replica in the middle of its first statuses, which is no error.
 func TestGateOpensOnceAllIsLoaded(t *testing.T) {
 	c := controlplane.Client(t)
 	const n = 300
@@ -285,6 +286,9 @@ func TestGateOpensOnceAllIsLoaded(t *testing.T) {
 			}
 		}
 		r.stop()
+		if r.log.contains("Reconciler error") {
+			t.Errorf("a replica that stops logged an error:\n%s", r.log.text.String())
+		}
 	}
 }
 

@@ -53,6 +53,9 @@ func (r *statusReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		return ctrl.Result{}, nil
 	}
 	if err := r.apply(ctx, &account, want); err != nil {
+		if ctx.Err() != nil {
+			return ctrl.Result{}, nil // this replica stops; the next one that is elected writes it
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	r.announce(&account, want)

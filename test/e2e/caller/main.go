@@ -2,7 +2,8 @@
 // end-to-end tests.
 //
 //	caller idle                    wait to be used with kubectl exec
-//	caller call METHOD URL [BODY]  make one call; print its status and body
+//	caller call METHOD URL [BODY]  make one call; print its status and body. Without a connection nothing was called, so
+//	                               that is tried again for a minute: names and Services are known in their own time
 //	caller exact URL               check and commit an account until it is deferred, come back a little before the
 //	                               returned time and exactly then; print the three decisions
 //	caller watch METHOD URL        call ten times a second for ever; print each time and status
@@ -11,8 +12,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -38,7 +41,7 @@ func run(ctx context.Context, args []string) error {
 		<-ctx.Done()
 		return nil
 	case len(args) >= 3 && args[0] == "call":
-		status, body, err := call(ctx, args[1], args[2], strings.Join(args[3:], " "))
+		status, body, err := patient(ctx, args[1], args[2], strings.Join(args[3:], " "))
 		fmt.Printf("%d %s\n", status, body)
 		return err
 	case len(args) == 2 && args[0] == "exact":
@@ -66,6 +69,18 @@ func call(ctx context.Context, method, url, body string) (int, string, error) {
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, strings.TrimSpace(string(answer)), err
+}
+
+// patient calls once it gets a connection.
+func patient(ctx context.Context, method, url, body string) (status int, answer string, err error) {
+	for until := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
+		status, answer, err = call(ctx, method, url, body)
+		var op *net.OpError
+		if !errors.As(err, &op) || op.Op != "dial" || time.Now().After(until) {
+			return status, answer, err
+		}
+		fmt.Fprintln(os.Stderr, "caller: trying again:", err)
+	}
 }
 
 func check(ctx context.Context, url string) (d httpv1.Decision, err error) {
