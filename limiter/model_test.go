@@ -169,6 +169,12 @@ func TestModel(t *testing.T) {
 		id := rapid.Custom(func(t *rapid.T) string {
 			return fmt.Sprintf("%d-%s", generation, rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"}).Draw(t, "id"))
 		})
+		pass := func(wait int64) {
+			if now += wait; now > generationEnd {
+				generation, generationEnd = generation+1, now+int64(10*time.Minute)
+			}
+			m.expire(now)
+		}
 		compare := func(got, want string) {
 			if got != want {
 				t.Fatalf("at %s: got %q, want %q", time.Duration(now), got, want)
@@ -181,11 +187,21 @@ func TestModel(t *testing.T) {
 			}
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"wait": func(t *rapid.T) {
-				if now += upTo(25*time.Second).Draw(t, "wait"); now > generationEnd {
-					generation, generationEnd = generation+1, now+int64(10*time.Minute)
+			"wait": func(t *rapid.T) { pass(upTo(25*time.Second).Draw(t, "wait")) },
+			"wait for an edge": func(t *rapid.T) {
+				var edges []int64
+				for _, s := range m.sends {
+					for w := range limiter.Window(3) {
+						if edge := s.at + int64(w.Length()); edge > now {
+							edges = append(edges, edge)
+						}
+					}
 				}
-				m.expire(now)
+				if len(edges) == 0 {
+					t.Skip("nothing was sent")
+				}
+				// At the instant at which a send leaves a window, or a nanosecond before.
+				pass(rapid.SampledFrom(edges).Draw(t, "edge") - rapid.Int64Range(0, 1).Draw(t, "less") - now)
 			},
 			"wait long": func(t *rapid.T) {
 				now += int64(15*time.Minute) + upTo(6*time.Hour).Draw(t, "wait")
