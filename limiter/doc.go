@@ -11,8 +11,8 @@
 // The files, from the inside out:
 //
 //   - history.go: the committed sends of one account, with a running total per window.
-//   - ledger.go: the reservations of one account: those outstanding (holdings.go), and the ids that ended lately
-//     (memory.go), both found through idindex.go.
+//   - ledger.go: the reservations of one account: those outstanding (holdings.go, found through idindex.go), and the
+//     ids that ended lately (memory.go).
 //   - account.go: the decision: one account's policy, history and ledger under one lock.
 //   - directory.go: name to account, read without a lock.
 //   - quota.go: the bound on the outstanding reservations of all accounts together.
