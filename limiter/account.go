@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// account is one account: its policy and everything it did. Its mutex guards all of it but the key; no other lock is taken while
-// it is held.
+// account is one account: its policy and everything it did. Its mutex guards all of it but the key; no other lock is
+// taken while it is held.
 type account struct {
 	key    Key // never changes
 	mu     sync.Mutex

@@ -98,7 +98,7 @@ const maxMoved = 4096
 
 // shrink gives back what a burst needed and no longer does.
 func (h *holdings) shrink() {
-	if n := h.count(); len(h.all) <= 8 || n >= len(h.all)/4 || n > maxMoved {
+	if n := h.count(); len(h.all) <= few || n >= len(h.all)/4 || n > maxMoved {
 		return
 	}
 	smaller := newHoldings()

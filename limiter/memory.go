@@ -151,8 +151,8 @@ func (m *memory) index() {
 	}
 }
 
-// resize moves all to a ring of another size, which must hold them. The table gets two to four times as many entries, so
-// that it is made anew only after as many calls as there are entries to make.
+// resize moves all to a ring of another size, which must hold them. The table gets two to four times as many entries: of
+// full rings, the call of each new id pays for making one to three entries anew.
 func (m *memory) resize(size int) {
 	ring := make([]past, size)
 	for k := range m.n {
