@@ -14,7 +14,7 @@ import (
 
 // TestAccountsAreChosen of a real server.
 func TestAccountsAreChosen(t *testing.T) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	for _, name := range []string{"load/bench-1", "load/bench-2", "load/other", "mail/bench-3", "mail/newsletter"} {
 		namespace, name, _ := strings.Cut(name, "/")
 		l.Apply(limiter.Key{Namespace: namespace, Name: name}, "uid", limiter.Policy{})

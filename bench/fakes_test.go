@@ -48,7 +48,7 @@ func run(t *testing.T, c Config) *Report {
 
 // sluice is a real server with accounts such as n/a-00, all with the same policy.
 func sluice(accounts int, p limiter.Policy) (http.Handler, *limiter.Limiter) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	for i := range accounts {
 		l.Apply(key(i), "uid", p)
 	}

@@ -23,7 +23,7 @@ func ExampleFolder() {
 		panic(err)
 	}
 
-	l := limiter.New(limiter.DefaultMaxReservations)
+	l := limiter.New(limiter.Options{})
 	folder, err := controllers.NewFolder(dir, l, logr.Discard())
 	if err != nil {
 		panic(err)

@@ -27,7 +27,7 @@ func inFolder(t *testing.T, files map[string]string, test func(*folder)) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		f := &folder{t: t, dir: dir, limiter: limiter.New(0), log: &lines{}}
+		f := &folder{t: t, dir: dir, limiter: limiter.New(limiter.Options{}), log: &lines{}}
 		for name, content := range files {
 			f.write(name, content)
 		}
@@ -174,7 +174,7 @@ func TestFolderThatGoesAwayChangesNothing(t *testing.T) {
 }
 
 func TestFolderThatIsMissing(t *testing.T) {
-	_, err := controllers.NewFolder(filepath.Join(t.TempDir(), "nope"), limiter.New(0), (&lines{}).logger())
+	_, err := controllers.NewFolder(filepath.Join(t.TempDir(), "nope"), limiter.New(limiter.Options{}), (&lines{}).logger())
 	if err == nil || !strings.Contains(err.Error(), "nope: no such file or directory") {
 		t.Errorf("got %v", err)
 	}

@@ -57,7 +57,7 @@ func (l *lines) count(s string) int {
 func start(t *testing.T, with ...func(*ctrl.Options)) *replica {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &replica{limiter: limiter.New(0), log: &lines{}}
+	r := &replica{limiter: limiter.New(limiter.Options{}), log: &lines{}}
 	scheme, err := controllers.NewScheme()
 	if err != nil {
 		t.Fatal(err)

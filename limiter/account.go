@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// account is one account: its policy and everything it did. Its mutex guards all of it but the key; no other lock is
-// taken while it is held.
+// account is one account: its policy and everything it did. Its mutex guards all of it but the key. While it is held, no
+// other lock is taken but that of the limiter's deadlines.
 type account struct {
 	key    Key // never changes
 	mu     sync.Mutex
@@ -16,9 +16,22 @@ type account struct {
 	purged bool  // no longer in the directory; whoever still holds it must answer as if it were not found
 	part   uint8 // of the quota
 	now    int64
+	wakeAt int64 // of its wake-up in the limiter's deadlines; 0 if it has none
 	sent   history
 	ledger *ledger  // nil until the first reservation
-	_      [48]byte // see TestAccountsShareNoCacheLine
+	_      [40]byte // see TestAccountsShareNoCacheLine
+}
+
+// setPolicy changes the policy, if the account still exists with this uid.
+func (a *account) setPolicy(uid string, p Policy) (changed, same bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.uid != uid || a.purged {
+		return false, false
+	}
+	changed = a.policy != p
+	a.policy = p
+	return changed, true
 }
 
 // advance brings the account to the present: reservations past their deadline become sends at their deadline, then
@@ -39,7 +52,6 @@ func (a *account) advanceBy(now int64, most int) (expiredCount int, done bool) {
 				now, done = a.now, false
 				break
 			}
-			a.now = l.held.all[place].deadline
 			a.expire(place)
 			expiredCount++
 		}
@@ -50,11 +62,29 @@ func (a *account) advanceBy(now int64, most int) (expiredCount int, done bool) {
 	return expiredCount, done
 }
 
-// expire makes a send at its deadline of an outstanding reservation.
+// expire brings the account to the soonest deadline, whose place this is, and makes a send at that time of the reservation.
+// The history advances first: where it merges, it must know what has left each window by then.
 func (a *account) expire(place int32) {
-	deadline := a.ledger.held.all[place].deadline
-	r := a.ledger.end(place, expired, deadline)
-	a.sent.add(deadline, int64(r.cost))
+	a.now = a.ledger.held.all[place].deadline
+	a.sent.advance(a.now)
+	r := a.ledger.end(place, expired, a.now)
+	a.sent.add(a.now, int64(r.cost))
+}
+
+// soonestDeadline returns the deadline that comes next, if a reservation is outstanding.
+func (a *account) soonestDeadline() (deadline int64, ok bool) {
+	if a.outstanding() == 0 {
+		return 0, false
+	}
+	return a.ledger.held.all[a.ledger.held.due[0]].deadline, true
+}
+
+// outstanding is how many reservations are outstanding.
+func (a *account) outstanding() int {
+	if a.ledger == nil {
+		return 0
+	}
+	return a.ledger.held.count()
 }
 
 func (a *account) inFlight() int64 {
@@ -138,17 +168,18 @@ func (a *account) decide(d *Decision, now Instant, cost int64) error {
 	return nil
 }
 
-// reserve takes a slot that decide found free.
-func (a *account) reserve(d *Decision, now int64, id idHash, ask *Ask) {
+// reserve takes a slot that decide found free, and returns its deadline.
+func (a *account) reserve(d *Decision, now int64, id idHash, ask *Ask) (deadline int64) {
 	if a.ledger == nil {
 		a.ledger = newLedger()
 	}
-	deadline := a.now + int64(ask.TTL)
+	deadline = a.now + int64(ask.TTL)
 	a.ledger.held.add(id, ask.Cost, deadline)
 	d.Cost, d.ExpiresIn = ask.Cost, time.Duration(deadline-now)
 	for w := range d.Windows {
 		d.Windows[w].InFlight += ask.Cost
 	}
+	return deadline
 }
 
 // commit records the send of an outstanding reservation.
@@ -209,10 +240,7 @@ func (a *account) oldest() int32 {
 
 // purge forgets everything and closes the account. It returns how many stamps and outstanding reservations there were.
 func (a *account) purge() (stamps, held int) {
-	stamps = a.sent.n
-	if a.ledger != nil {
-		held = a.ledger.held.count()
-	}
+	stamps, held = a.sent.n, a.outstanding()
 	a.sent, a.ledger, a.purged = history{}, nil, true
 	return stamps, held
 }

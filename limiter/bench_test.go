@@ -33,7 +33,7 @@ func checkAndCommitAt(b *testing.B, l *limiter.Limiter, key limiter.Key, now lim
 
 // withHistory is a limiter whose account has sent steadily for two days.
 func withHistory(b *testing.B, sends int, pause int64) (*limiter.Limiter, limiter.Instant) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	l.Apply(account, "uid", limiter.Policy{Limits: limits(1<<30, 1<<30, 1<<30)})
 	var now limiter.Instant
@@ -48,7 +48,7 @@ func withHistory(b *testing.B, sends int, pause int64) (*limiter.Limiter, limite
 
 // BenchmarkDenied is the cost of a denial, with its earliest slot, from a full history.
 func BenchmarkDenied(b *testing.B) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	const sends = 1_000_000
 	l.Apply(account, "uid", limiter.Policy{Limits: limits(sends, sends, sends)})

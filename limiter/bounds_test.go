@@ -27,7 +27,7 @@ func heapOf(build func() any) (bytes int64, kept any) {
 func TestG9IdleAccountsAreSmall(t *testing.T) {
 	const n = 1_000_000
 	bytes, kept := heapOf(func() any {
-		l := limiter.New(0)
+		l := limiter.New(limiter.Options{})
 		l.MarkLoaded()
 		for i := range n {
 			key := limiter.Key{Namespace: "marketing", Name: fmt.Sprintf("mailbox-%08d", i)}
@@ -49,7 +49,7 @@ func TestG9IdleAccountsAreSmall(t *testing.T) {
 }
 
 func TestG9BusyHistoryIsBounded(t *testing.T) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	l.Apply(account, "uid", limiter.Policy{})
 	now := int64(0)
@@ -79,7 +79,7 @@ func TestG9BusyHistoryIsBounded(t *testing.T) {
 // TestG9MergingFreesLateNeverEarly compares a history far beyond what is kept apart with the exact count, along a whole
 // day after a day: never less than the exact one, never more than the exact one 1/8192 of a window ago.
 func TestG9MergingFreesLateNeverEarly(t *testing.T) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	l.Apply(account, "uid", limiter.Policy{})
 	var sent []int64 // in time order, cost 1 each
@@ -128,7 +128,7 @@ func TestG9MergingFreesLateNeverEarly(t *testing.T) {
 // TestG9FewStampsAreExact fills the history with older sends until it merges, while the last hour holds no more than it
 // keeps apart, all of them in one of its cells.
 func TestG9FewStampsAreExact(t *testing.T) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	l.Apply(account, "uid", limiter.Policy{})
 	commit := func(at time.Duration) {
@@ -154,7 +154,7 @@ func TestG9FewStampsAreExact(t *testing.T) {
 }
 
 func TestG9UnknownNamesAllocateNothing(t *testing.T) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	key := limiter.Key{Namespace: "marketing", Name: "nobody"}
 	if n := testing.AllocsPerRun(100, func() {
@@ -169,7 +169,7 @@ func TestG9UnknownNamesAllocateNothing(t *testing.T) {
 // TestConcurrentCallers has many goroutines at a few accounts, which come and go meanwhile. The race detector watches
 // them, and the accounts that stay are never over.
 func TestConcurrentCallers(t *testing.T) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	const limit = 50
 	keys := make([]limiter.Key, 4)
@@ -224,7 +224,7 @@ func TestConcurrentCallers(t *testing.T) {
 }
 
 func TestListPagesInOrder(t *testing.T) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	var want []limiter.Key
 	for _, namespace := range []string{"a", "b", "c"} {

@@ -24,8 +24,12 @@ var (
 	ErrReservationCost = errors.New("reservation is held with another cost")
 	// ErrCostExceedsLimit: the cost is larger than the smallest limit, so no wait would help.
 	ErrCostExceedsLimit = errors.New("cost exceeds the limit")
+	// ErrDraining: a check came after [Limiter.Drain].
+	ErrDraining = errors.New("no check is admitted any more")
 	// ErrOverloaded: the bound on outstanding reservations, over all accounts, is reached.
 	ErrOverloaded = errors.New("too many outstanding reservations")
+	// ErrAccountOverloaded: the account holds as many outstanding reservations as one account may.
+	ErrAccountOverloaded = errors.New("the account has too many outstanding reservations")
 	// ErrInvalid: an empty id, a cost outside 1..MaxCost, or a TTL that is not positive.
 	ErrInvalid = errors.New("invalid request")
 )

@@ -68,39 +68,39 @@ func (d *directory) get(k Key) *account {
 	return a
 }
 
-// put adds an account, or replaces the one that has its key.
-func (d *directory) put(a *account) {
+// put adds an account, unless there is one with its key. It reports whether it did.
+func (d *directory) put(a *account) (added bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if _, other := d.find(*d.table.Load(), a.key); other != nil {
+		return false
+	}
 	if t := *d.table.Load(); 3*(d.inUse+1) > 2*len(t) {
 		d.resize()
 	}
 	d.set(*d.table.Load(), a)
+	return true
 }
 
-// set puts an account into a table that has room. The caller holds mu.
+// set puts an account whose key is not there into a table that has room. The caller holds mu.
 func (d *directory) set(t table, a *account) {
-	s, old := d.find(t, a.key)
-	if old == nil {
-		d.count++
-	}
+	s, _ := d.find(t, a.key)
+	d.count++
 	if t[s].Load() == nil {
 		d.inUse++
 	}
 	t[s].Store(a)
 }
 
-// take removes an account and returns it, or nil.
-func (d *directory) take(k Key) *account {
+// remove removes an account, if it is there.
+func (d *directory) remove(a *account) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t := *d.table.Load()
-	s, a := d.find(t, k)
-	if a != nil {
+	if s, found := d.find(t, a.key); found == a {
 		t[s].Store(vacant)
 		d.count--
 	}
-	return a
 }
 
 // resize makes a table that has room for twice as many accounts as there are. The caller holds mu.

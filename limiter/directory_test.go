@@ -18,13 +18,17 @@ func TestDirectory(t *testing.T) {
 			switch random.IntN(3) {
 			case 0:
 				a := &account{key: k}
-				d.put(a)
-				want[k] = a
-			case 1:
-				if got := d.take(k); got != want[k] {
-					t.Fatalf("took %p, want %p", got, want[k])
+				if added := d.put(a); added != (want[k] == nil) {
+					t.Fatalf("added: %v, and there was %p", added, want[k])
+				} else if added {
+					want[k] = a
 				}
-				delete(want, k)
+			case 1:
+				d.remove(&account{key: k}) // another one of that key
+				if a := want[k]; a != nil {
+					d.remove(a)
+					delete(want, k)
+				}
 			default:
 				if got := d.get(k); got != want[k] {
 					t.Fatalf("got %p, want %p", got, want[k])
@@ -45,8 +49,12 @@ func TestDirectoryReaders(t *testing.T) {
 	t.Parallel()
 	d := newDirectory()
 	stays := Key{Name: "stays"}
-	for i := range 10 { // in front of it, perhaps
-		d.put(&account{key: Key{Name: strconv.Itoa(i)}})
+	numbered := make([]*account, 22_000)
+	for i := range numbered {
+		numbered[i] = &account{key: Key{Name: strconv.Itoa(i)}}
+	}
+	for _, a := range numbered[:10] { // in front of it, perhaps
+		d.put(a)
 	}
 	d.put(&account{key: stays})
 	done := make(chan struct{})
@@ -67,11 +75,12 @@ func TestDirectoryReaders(t *testing.T) {
 		})
 	}
 	for round := range 20 {
-		for i := range 2000 {
-			d.put(&account{key: Key{Name: strconv.Itoa(round*1000 + i)}})
+		some := numbered[round*1000:][:2000]
+		for _, a := range some {
+			d.put(a)
 		}
-		for i := range 2000 {
-			d.take(Key{Name: strconv.Itoa(round*1000 + i)})
+		for _, a := range some {
+			d.remove(a)
 		}
 	}
 	close(done)

@@ -6,7 +6,8 @@
 //	cost stamped in (now-W, now]  +  cost of outstanding reservations  <=  limit
 //
 // Everything is in memory and in integers. Time is an argument: each call takes the [Instant] at which it happens, so
-// the package starts no clock and no goroutine, and every test is a timeline. Only the standard library is imported.
+// every test is a timeline; [Limiter.RunExpiry] and [Limiter.RunSweep] alone wait for time to pass. Only the standard
+// library is imported.
 //
 // The files, from the inside out:
 //
@@ -16,5 +17,6 @@
 //   - account.go: the decision: one account's policy, history and ledger under one lock.
 //   - directory.go: name to account, read without a lock.
 //   - quota.go: the bound on the outstanding reservations of all accounts together.
+//   - deadlines.go: reservations become sends when they fall due, also if nobody asks.
 //   - limiter.go, usage.go, sweep.go: the calls that the rest of Sluice makes.
 package limiter

@@ -50,7 +50,7 @@ func (b *busy) commitAll(t *rapid.T) {
 func drawBusy(t *rapid.T, deferTo limiter.DeferTo) *busy {
 	some := someLimits.Filter(func(l limiter.Limits) bool { return l != limits(0, 0, 0) })
 	p := limiter.Policy{Limits: some.Draw(t, "limits"), DeferTo: deferTo}
-	b := &busy{l: limiter.New(0), m: &model{limits: p.Limits, ended: map[string]string{}, past: map[string]held{}}}
+	b := &busy{l: limiter.New(limiter.Options{}), m: &model{limits: p.Limits, ended: map[string]string{}, past: map[string]held{}}}
 	b.start = start.UnixNano() + rapid.SampledFrom([]int64{0, 1, 499_999, 999_999}).Draw(t, "fraction")
 	b.l.MarkLoaded()
 	b.l.Apply(account, "uid", p)

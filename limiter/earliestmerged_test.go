@@ -28,7 +28,7 @@ type crowded struct {
 
 // gather makes an account that has sent for seconds, minutes, hours or days, at one pace or several.
 func gather(t *testing.T, r *rand.Rand) *crowded {
-	c := &crowded{t: t, l: limiter.New(0), r: r}
+	c := &crowded{t: t, l: limiter.New(limiter.Options{}), r: r}
 	c.l.MarkLoaded()
 	c.l.Apply(account, "uid", limiter.Policy{})
 	paces := []time.Duration{100 * time.Microsecond, time.Millisecond, 100 * time.Millisecond, 2500 * time.Millisecond}
@@ -182,7 +182,7 @@ func TestEarliestSlotOfMergedHistories(t *testing.T) {
 // TestEarliestSlotOfAFullHistory denies a check when the history is full to the last of its 28,672 stamps: committing what is
 // outstanding must not merge the stamp that the check was told to wait for.
 func TestEarliestSlotOfAFullHistory(t *testing.T) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	l.Apply(account, "uid", limiter.Policy{})
 	now := limiter.Instant{}

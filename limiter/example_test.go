@@ -8,7 +8,7 @@ import (
 )
 
 func Example() {
-	l := limiter.New(limiter.DefaultMaxReservations)
+	l := limiter.New(limiter.Options{})
 	key := limiter.Key{Namespace: "marketing", Name: "newsletter"}
 	l.Apply(key, "uid", limiter.Policy{Limits: limiter.Limits{limiter.Minute: 1}})
 	l.MarkLoaded()

@@ -5,8 +5,21 @@ import (
 	"time"
 )
 
-// DefaultMaxReservations bounds the outstanding reservations of all accounts together, unless New is told otherwise.
+// DefaultMaxReservations bounds the outstanding reservations of all accounts together, unless [Options] say otherwise.
 const DefaultMaxReservations = 1_000_000
+
+// minShare is the least that an account may hold of the outstanding reservations, unless [Options] say otherwise.
+const minShare = 1000
+
+// Options are the bounds of a [Limiter]. The zero value is the default.
+type Options struct {
+	// MaxReservations is how many reservations may be outstanding at a time, over all accounts. 0 or less is
+	// [DefaultMaxReservations].
+	MaxReservations int
+	// MaxReservationsPerAccount is how many of them one account may hold. 0 or less is a quarter of MaxReservations, and
+	// at least 1,000.
+	MaxReservationsPerAccount int
+}
 
 // Limiter keeps accounts inside their limits. Make one with [New]. All methods may be called concurrently; accounts
 // share no lock.
@@ -14,53 +27,90 @@ type Limiter struct {
 	accounts *directory
 	ids      idHasher
 	loaded   atomic.Bool
+	opened   chan struct{} // closed when loaded becomes true
+	draining atomic.Bool
 	// quota bounds the outstanding reservations of all accounts. One that expired counts until its account is next
-	// used or swept.
-	quota *quota
-	parts atomic.Uint32 // how many accounts were given a part of it
+	// used, woken or swept.
+	quota     *quota
+	parts     atomic.Uint32 // how many accounts were given a part of it
+	share     int           // how much of the quota one account may hold
+	deadlines *deadlines
+	lastSweep atomic.Int64 // when the last sweep of RunSweep ended
 }
 
-// New returns a Limiter without accounts that holds at most maxReservations at a time (0 or less:
-// [DefaultMaxReservations]). It answers [ErrNotLoaded] until [Limiter.MarkLoaded].
-func New(maxReservations int) *Limiter {
-	if maxReservations <= 0 {
-		maxReservations = DefaultMaxReservations
+// New returns a Limiter without accounts. It answers [ErrNotLoaded] until [Limiter.MarkLoaded].
+func New(o Options) *Limiter {
+	if o.MaxReservations <= 0 {
+		o.MaxReservations = DefaultMaxReservations
 	}
-	return &Limiter{accounts: newDirectory(), ids: newIDHasher(), quota: newQuota(int64(maxReservations))}
+	if o.MaxReservationsPerAccount <= 0 {
+		o.MaxReservationsPerAccount = max(minShare, o.MaxReservations/4)
+	}
+	return &Limiter{
+		accounts: newDirectory(), ids: newIDHasher(), opened: make(chan struct{}),
+		quota: newQuota(int64(o.MaxReservations)), share: o.MaxReservationsPerAccount, deadlines: newDeadlines(),
+	}
 }
 
 // MarkLoaded says that every account is known: from now on a missing one is [ErrAccountNotFound]. It cannot be undone.
-func (l *Limiter) MarkLoaded() { l.loaded.Store(true) }
+func (l *Limiter) MarkLoaded() {
+	if l.loaded.CompareAndSwap(false, true) {
+		close(l.opened)
+	}
+}
 
-// Loaded says whether MarkLoaded was called. Readiness is this, and nothing else.
+// Opened returns a channel that is closed once MarkLoaded was called.
+func (l *Limiter) Opened() <-chan struct{} { return l.opened }
+
+// Loaded reports whether MarkLoaded was called. Readiness is this, and nothing else.
 func (l *Limiter) Loaded() bool { return l.loaded.Load() }
+
+// Drain refuses all checks from now on, with [ErrDraining]: another process may be about to take over, and two that admit
+// would each admit the whole limit. Everything else goes on, as commits and releases of what was allowed must get
+// through. It cannot be undone.
+func (l *Limiter) Drain() { l.draining.Store(true) }
+
+// Admits returns why every check is refused at the moment, [ErrNotLoaded] or [ErrDraining], or nil.
+func (l *Limiter) Admits() error {
+	switch {
+	case !l.loaded.Load():
+		return ErrNotLoaded
+	case l.draining.Load():
+		return ErrDraining
+	}
+	return nil
+}
 
 // Apply creates the account or changes its policy, which holds from the next check; history and outstanding
 // reservations stay. An account that exists with another uid was deleted and created again: the old one is purged
 // first. The result says whether anything changed.
 func (l *Limiter) Apply(k Key, uid string, p Policy) (changed bool) {
-	if a := l.accounts.get(k); a != nil {
-		a.mu.Lock()
-		if a.uid == uid && !a.purged {
-			defer a.mu.Unlock()
-			changed = a.policy != p
-			a.policy = p
+	for {
+		a := l.accounts.get(k)
+		if a == nil {
+			if l.accounts.put(&account{key: k, uid: uid, policy: p, part: uint8(l.parts.Add(1))}) {
+				return true
+			}
+			continue // another caller created it meanwhile
+		}
+		if changed, same := a.setPolicy(uid, p); same {
 			return changed
 		}
-		a.mu.Unlock()
-		l.Purge(k)
+		l.purge(a)
 	}
-	l.accounts.put(&account{key: k, uid: uid, policy: p, part: uint8(l.parts.Add(1))})
-	return true
 }
 
 // Purge removes the account with its limits, history and reservations, and returns how many entries that were: stamps
 // in the history and outstanding reservations. An account that does not exist has none.
 func (l *Limiter) Purge(k Key) (entries int) {
-	a := l.accounts.take(k)
-	if a == nil {
-		return 0
+	if a := l.accounts.get(k); a != nil {
+		return l.purge(a)
 	}
+	return 0
+}
+
+func (l *Limiter) purge(a *account) (entries int) {
+	l.accounts.remove(a)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	stamps, held := a.purge()
@@ -124,6 +174,9 @@ func (l *Limiter) Check(now Instant, k Key, ask Ask) (d Decision, err error) {
 		return d, err
 	}
 	defer a.mu.Unlock()
+	if l.draining.Load() {
+		return d, ErrDraining
+	}
 	if a.policy.Suspended {
 		return a.suspended(), nil
 	}
@@ -137,10 +190,13 @@ func (l *Limiter) Check(now Instant, k Key, ask Ask) (d Decision, err error) {
 	if err := a.decide(&d, now, ask.Cost); err != nil || d.Verdict != Allowed {
 		return d, err
 	}
+	if a.outstanding() >= l.share {
+		return Decision{}, ErrAccountOverloaded
+	}
 	if !l.quota.take(a.part) {
 		return Decision{}, ErrOverloaded
 	}
-	a.reserve(&d, now.Mono, id, &ask)
+	l.wakeBy(a, a.reserve(&d, now.Mono, id, &ask))
 	return d, nil
 }
 
@@ -203,7 +259,7 @@ func (l *Limiter) Release(now Instant, k Key, id string) (Outcome, error) {
 
 // lock finds the account, locks it and brings it to the present.
 func (l *Limiter) lock(now Instant, k Key) (*account, error) {
-	if !l.loaded.Load() {
+	if !l.Loaded() {
 		return nil, ErrNotLoaded
 	}
 	a := l.accounts.get(k)

@@ -15,7 +15,7 @@ import (
 // What the limiter remembers of reservations, and what that costs.
 
 func TestG5MemoryIsBounded(t *testing.T) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	l.Apply(account, "uid", limiter.Policy{})
 	at := limiter.Instant{Mono: 1}

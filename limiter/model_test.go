@@ -154,7 +154,7 @@ func upTo(longest time.Duration) *rapid.Generator[int64] {
 // TestModel plays random calls against the limiter and the model, and wants the same answers, to the nanosecond.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := limiter.New(0)
+		l := limiter.New(limiter.Options{})
 		l.MarkLoaded()
 		m := &model{ended: map[string]string{}, past: map[string]held{}}
 		drawLimits := func() {

@@ -60,7 +60,7 @@ type counted struct {
 
 // observe plays a plan and returns what the provider has to complain about, or nothing.
 func observe(p plan, build func(*limiter.Limiter) verbs, logf func(string, ...any)) string {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	o := &observer{limiter: l, verbs: build(l), logf: logf}
 	o.create(0, p.limits)

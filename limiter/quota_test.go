@@ -10,9 +10,12 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// crowd is a limiter of so many accounts without limits.
+// crowd is a limiter of so many accounts without limits, each of which may hold all reservations there may be.
 func crowd(maxReservations, accounts int) (*limiter.Limiter, []limiter.Key) {
-	l := limiter.New(maxReservations)
+	l := limiter.New(limiter.Options{
+		MaxReservations:           maxReservations,
+		MaxReservationsPerAccount: limiter.DefaultMaxReservations + 1,
+	})
 	l.MarkLoaded()
 	keys := make([]limiter.Key, accounts)
 	for i := range keys {
@@ -113,5 +116,46 @@ func TestSweepOfManyExpired(t *testing.T) {
 	u, err := l.Usage(limiter.Instant{Mono: int64(time.Minute + 5*time.Second)}, keys[0])
 	if err != nil || u.Windows[limiter.Minute].Used != n/2 || u.Windows[limiter.Hour].Used != n {
 		t.Errorf("the usage is %+v, %v", u, err)
+	}
+}
+
+// TestOneAccountCannotHoldAll: an account whose callers never commit leaves room for the others.
+func TestOneAccountCannotHoldAll(t *testing.T) {
+	for name, c := range map[string]struct {
+		options limiter.Options
+		share   int
+	}{
+		"a quarter":               {limiter.Options{MaxReservations: 8000}, 2000},
+		"a thousand at the least": {limiter.Options{MaxReservations: 2000}, 1000},
+		"as much as is said":      {limiter.Options{MaxReservations: 2000, MaxReservationsPerAccount: 7}, 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := limiter.New(c.options)
+			l.MarkLoaded()
+			greedy, other := limiter.Key{Name: "greedy"}, limiter.Key{Name: "other"}
+			l.Apply(greedy, "uid", limiter.Policy{})
+			l.Apply(other, "uid", limiter.Policy{})
+			check := func(k limiter.Key, at time.Duration, id string) error {
+				_, err := l.Check(limiter.Instant{Mono: int64(at)}, k, limiter.Ask{ID: id, Cost: 1, TTL: time.Minute})
+				return err
+			}
+			for i := range c.share {
+				if err := check(greedy, 0, fmt.Sprint(i)); err != nil {
+					t.Fatalf("reservation %d of %d: %v", i, c.share, err)
+				}
+			}
+			if err := check(greedy, 0, "more"); err != limiter.ErrAccountOverloaded { //nolint:errorlint // returned as it is
+				t.Errorf("one more than its share: %v", err)
+			}
+			if err := check(greedy, 0, "0"); err != nil {
+				t.Errorf("the repetition of what it holds: %v", err)
+			}
+			if err := check(other, 0, "a"); err != nil {
+				t.Errorf("another account: %v", err)
+			}
+			if err := check(greedy, time.Minute, "more"); err != nil { // all have expired
+				t.Errorf("after the deadline: %v", err)
+			}
+		})
 	}
 }

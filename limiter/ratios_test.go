@@ -103,7 +103,7 @@ func BenchmarkTokenBucket(b *testing.B) {
 // BenchmarkCores compares two cores, each at accounts of its own, with one. A ratio of 0.5 is twice the throughput; the
 // ratio of "arithmetic", which shares nothing at all, is what the machine can do at that time.
 func BenchmarkCores(b *testing.B) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	worker := func(name string) func(n int) {
 		key := limiter.Key{Namespace: "n", Name: name}

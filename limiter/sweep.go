@@ -37,7 +37,7 @@ func (l *Limiter) sweep(a *account, now int64) (done bool) {
 	return done
 }
 
-// RunSweep sweeps every [SweepInterval] until the context ends. One is enough.
+// RunSweep sweeps every [SweepInterval] until the context ends. One is enough. See [Limiter.LastSweep].
 func (l *Limiter) RunSweep(ctx context.Context, clock Clock) {
 	tick := time.NewTicker(SweepInterval)
 	defer tick.Stop()
@@ -47,9 +47,14 @@ func (l *Limiter) RunSweep(ctx context.Context, clock Clock) {
 			return
 		case <-tick.C:
 			l.Sweep(clock.Now())
+			l.lastSweep.Store(clock.Now().Mono)
 		}
 	}
 }
+
+// LastSweep returns when the last sweep of [Limiter.RunSweep] ended, as the Mono of its clock; 0 before the first. One that
+// is long ago tells of an account that stays locked, or of a process that no longer gets to run.
+func (l *Limiter) LastSweep() int64 { return l.lastSweep.Load() }
 
 // Stats counts what the limiter holds, for metrics. It visits no account.
 type Stats struct {

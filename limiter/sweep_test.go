@@ -46,7 +46,7 @@ func BenchmarkSweep(b *testing.B) {
 // minute, each by up to so much sooner.
 func crowdedAccount(b *testing.B, sooner int64) (l *Limiter, a *account, now int64) {
 	b.Helper()
-	l = New(0)
+	l = New(Options{MaxReservationsPerAccount: DefaultMaxReservations})
 	l.MarkLoaded()
 	k := Key{Name: "crowded"}
 	l.Apply(k, "uid", Policy{})
@@ -71,7 +71,7 @@ func crowdedAccount(b *testing.B, sooner int64) (l *Limiter, a *account, now int
 // BenchmarkSweep measured to keep them waiting for less than 0.3 ms.
 func TestSweepLetsGo(t *testing.T) {
 	t.Parallel()
-	l := New(0)
+	l := New(Options{})
 	l.MarkLoaded()
 	k := Key{Name: "burst"}
 	l.Apply(k, "uid", Policy{})

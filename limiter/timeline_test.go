@@ -31,7 +31,7 @@ type timeline struct {
 // play runs a script on a fresh limiter with one account under the given policy.
 func play(t *testing.T, p limiter.Policy, script string) {
 	t.Helper()
-	l := limiter.New(4)
+	l := limiter.New(limiter.Options{MaxReservations: 4})
 	l.MarkLoaded()
 	l.Apply(account, "uid-1", p)
 	(&timeline{t: t, l: l}).play(script)
@@ -104,6 +104,12 @@ func (tl *timeline) perform(now limiter.Instant, verb string, args []string) str
 	case "sweep":
 		tl.l.Sweep(now)
 		return ""
+	case "expire":
+		tl.l.Expire(now)
+		return ""
+	case "drain":
+		tl.l.Drain()
+		return ""
 	case "held":
 		return strconv.Itoa(tl.l.Stats().Reservations)
 	case "wall":
@@ -135,7 +141,8 @@ func outcome(o limiter.Outcome, err error) string {
 		"no account": limiter.ErrAccountNotFound, "no reservation": limiter.ErrReservationNotFound,
 		"ended": limiter.ErrReservationEnded, "other cost": limiter.ErrReservationCost,
 		"exceeds": limiter.ErrCostExceedsLimit, "overloaded": limiter.ErrOverloaded,
-		"invalid": limiter.ErrInvalid, "not loaded": limiter.ErrNotLoaded,
+		"invalid": limiter.ErrInvalid, "not loaded": limiter.ErrNotLoaded, "draining": limiter.ErrDraining,
+		"account overloaded": limiter.ErrAccountOverloaded,
 	} {
 		if errors.Is(err, known) {
 			return text

@@ -44,7 +44,7 @@ func (a *account) usage(k Key, now int64) Usage {
 // a key, at most limit of them. More says whether there are any beyond. An account that is created or deleted while
 // the pages are read may or may not be in them; no other one is missed or repeated.
 func (l *Limiter) List(now Instant, namespace string, after Key, limit int) (page []Usage, more bool, err error) {
-	if !l.loaded.Load() {
+	if !l.Loaded() {
 		return nil, false, ErrNotLoaded
 	}
 	keys := l.keysAfter(namespace, after, limit+1)

@@ -71,7 +71,7 @@ func benchServer(kind, decision string, accounts int) error {
 
 // decider is the server as it is run, with accounts of which all checks are allowed or denied.
 func decider(decision string, accounts int) http.Handler {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	clock := limiter.StartClock()
 	p := limiter.Policy{Limits: limiter.Limits{1e9, 1e9, 2e9}}
 	if decision == "deny" {

@@ -87,7 +87,7 @@ func (a *api) in(t *testing.T) *api {
 }
 
 func (s setup) build(t *testing.T, p limiter.Policy) (*api, *server.Server) {
-	a := &api{t: t, limiter: limiter.New(s.maxReservations), registry: prometheus.NewPedanticRegistry(), log: make(chan string, 1000)}
+	a := &api{t: t, limiter: limiter.New(limiter.Options{MaxReservations: s.maxReservations}), registry: prometheus.NewPedanticRegistry(), log: make(chan string, 1000)}
 	a.limiter.Apply(newsletter, "uid-1", p)
 	if !s.unloaded {
 		a.limiter.MarkLoaded()

@@ -60,7 +60,7 @@ type once struct{ sent, slowly string }
 
 // cutOff returns how long the server has patience with a client.
 func (o once) cutOff(t *testing.T) time.Duration {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.Apply(newsletter, "uid-1", limiter.Policy{})
 	l.MarkLoaded()
 	listener := &pipeListener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}

@@ -11,7 +11,7 @@ import (
 )
 
 func Example() {
-	l := limiter.New(limiter.DefaultMaxReservations)
+	l := limiter.New(limiter.Options{})
 	l.Apply(limiter.Key{Namespace: "marketing", Name: "newsletter"}, "uid", limiter.Policy{})
 	l.MarkLoaded()
 	api := httptest.NewServer(server.New(server.Options{Limiter: l}))

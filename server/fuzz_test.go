@@ -62,7 +62,7 @@ type target struct {
 }
 
 func newTarget() *target {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	return &target{limiter: l, handler: server.New(server.Options{Limiter: l})}
 }

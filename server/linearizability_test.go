@@ -93,7 +93,7 @@ func drawPolicy(r *rand.Rand) limiter.Policy {
 
 // record plays a program, all callers at once, and returns what they were answered and when.
 func record(t *testing.T, program [][]call) (history []porcupine.Operation) {
-	l := limiter.New(0)
+	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
 	handler := server.New(server.Options{Limiter: l})
 	var setup []*pending

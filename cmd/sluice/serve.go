@@ -64,7 +64,7 @@ Each flag is an environment variable, too: --http-address is SLUICE_HTTP_ADDRESS
 func serve(ctx context.Context, c config, log logr.Logger) error {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
-	l, clock := limiter.New(c.maxReservations), limiter.StartClock()
+	l, clock := limiter.New(limiter.Options{MaxReservations: c.maxReservations}), limiter.StartClock()
 	servers, err := c.servers(ctx, l, clock, log)
 	if err != nil {
 		return err
