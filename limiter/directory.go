@@ -16,9 +16,10 @@ type directory struct {
 	seed  maphash.Seed
 	table atomic.Pointer[table]
 
-	mu    sync.Mutex // held by writers
-	count int
-	inUse int // slots of the table that are not nil
+	mu      sync.Mutex // held by writers, and by readers of inOrder
+	count   int
+	inUse   int // slots of the table that are not nil
+	inOrder keyOrder
 }
 
 // table has a power of two of slots, at most two thirds of them in use. A slot that was used never becomes nil again, as
@@ -79,6 +80,7 @@ func (d *directory) put(a *account) (added bool) {
 		d.resize()
 	}
 	d.set(*d.table.Load(), a)
+	d.inOrder.insert(a)
 	return true
 }
 
@@ -100,6 +102,7 @@ func (d *directory) remove(a *account) {
 	if s, found := d.find(t, a.key); found == a {
 		t[s].Store(vacant)
 		d.count--
+		d.inOrder.remove(a.key)
 	}
 }
 
@@ -119,6 +122,13 @@ func (d *directory) size() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.count
+}
+
+// keysAfter returns the first n keys after a key, of a namespace, or of all if that is empty.
+func (d *directory) keysAfter(namespace string, after Key, n int) []Key {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.inOrder.after(namespace, after, n)
 }
 
 // each visits the accounts, in no order, until visit returns false. Those added or removed meanwhile may be missed.

@@ -1,7 +1,9 @@
 package limiter
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -37,7 +39,8 @@ func TestDirectory(t *testing.T) {
 		}
 		found := 0
 		d.each(func(a *account) bool { found++; return want[a.key] == a })
-		if found != len(want) || d.size() != len(want) {
+		inOrder := slices.SortedFunc(maps.Keys(want), Key.compare)
+		if found != len(want) || d.size() != len(want) || !slices.Equal(d.keysAfter("", Key{}, len(want)+1), inOrder) {
 			t.Errorf("visited %d of %d, and there are %d", found, d.size(), len(want))
 		}
 	}

@@ -15,7 +15,7 @@
 //   - ledger.go: the reservations of one account: those outstanding (holdings.go, found through idindex.go), and the
 //     ids that ended lately (memory.go).
 //   - account.go: the decision: one account's policy, history and ledger under one lock.
-//   - directory.go: name to account, read without a lock.
+//   - directory.go: name to account, read without a lock; key_order.go: the names in order, for lists.
 //   - quota.go: the bound on the outstanding reservations of all accounts together.
 //   - deadlines.go: reservations become sends when they fall due, also if nobody asks.
 //   - limiter.go, usage.go, sweep.go: the calls that the rest of Sluice makes.

@@ -1,11 +1,6 @@
 package limiter
 
-import (
-	"cmp"
-	"container/heap"
-	"slices"
-	"time"
-)
+import "time"
 
 // Usage is the state of one account.
 type Usage struct {
@@ -47,7 +42,7 @@ func (l *Limiter) List(now Instant, namespace string, after Key, limit int) (pag
 	if !l.Loaded() {
 		return nil, false, ErrNotLoaded
 	}
-	keys := l.keysAfter(namespace, after, limit+1)
+	keys := l.accounts.keysAfter(namespace, after, limit+1)
 	if more = len(keys) > limit; more {
 		keys = keys[:limit]
 	}
@@ -58,40 +53,4 @@ func (l *Limiter) List(now Instant, namespace string, after Key, limit int) (pag
 		}
 	}
 	return page, more, nil
-}
-
-// keysAfter returns the n smallest keys of a namespace that come after a key. It visits all accounts, and keeps n.
-func (l *Limiter) keysAfter(namespace string, after Key, n int) []Key {
-	var smallest keyHeap
-	l.accounts.each(func(a *account) bool {
-		switch k := a.key; {
-		case namespace != "" && k.Namespace != namespace, k.compare(after) <= 0:
-		case len(smallest) < n:
-			heap.Push(&smallest, k)
-		case k.compare(smallest[0]) < 0:
-			smallest[0] = k
-			heap.Fix(&smallest, 0)
-		}
-		return true
-	})
-	slices.SortFunc(smallest, Key.compare)
-	return smallest
-}
-
-func (k Key) compare(other Key) int {
-	return cmp.Or(cmp.Compare(k.Namespace, other.Namespace), cmp.Compare(k.Name, other.Name))
-}
-
-// keyHeap has the largest key on top.
-type keyHeap []Key
-
-func (h keyHeap) Len() int           { return len(h) }
-func (h keyHeap) Less(i, j int) bool { return h[i].compare(h[j]) > 0 }
-func (h keyHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *keyHeap) Push(k any)        { *h = append(*h, k.(Key)) }
-func (h *keyHeap) Pop() any {
-	last := len(*h) - 1
-	k := (*h)[last]
-	*h = (*h)[:last]
-	return k
 }
