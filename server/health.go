@@ -4,17 +4,17 @@ import (
 	"net/http"
 )
 
-// Health answers /healthz, which is fine as long as it answers, and /readyz, which is fine if ready returns nil and
-// says what it returns otherwise.
-func Health(ready func() error) http.Handler {
+// Health answers /healthz and /readyz: each is fine if its function returns nil, and says what it returns otherwise.
+func Health(alive, ready func() error) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = w.Write([]byte("ok\n"))
-	})
+	for path, problem := range map[string]func() error{"/healthz": alive, "/readyz": ready} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			if err := problem(); err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+			_, _ = w.Write([]byte("ok\n"))
+		})
+	}
 	return mux
 }

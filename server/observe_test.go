@@ -222,8 +222,8 @@ func TestMetricsAreBounded(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	var unready error
-	h := server.Health(func() error { return unready })
+	var dead, unready error
+	h := server.Health(func() error { return dead }, func() error { return unready })
 	ask := func(method, path string) string {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(method, path, http.NoBody))
@@ -242,6 +242,8 @@ func TestHealth(t *testing.T) {
 	wants("ready", map[string]string{"/healthz": "200 ok", "/readyz": "200 ok", "/": "404 404 page not found"})
 	unready = fmt.Errorf("3 accounts are not loaded")
 	wants("unready", map[string]string{"/healthz": "200 ok", "/readyz": "503 3 accounts are not loaded"})
+	dead = fmt.Errorf("the sweep has not come round")
+	wants("dead", map[string]string{"/healthz": "503 the sweep has not come round", "/readyz": "503 3 accounts are not loaded"})
 	if got := ask(http.MethodPost, "/readyz"); !strings.HasPrefix(got, "405") {
 		t.Errorf("POST: %s", got)
 	}

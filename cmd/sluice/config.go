@@ -22,6 +22,7 @@ type config struct {
 	metricsAddress  string
 	reservationTTL  time.Duration
 	maxReservations int
+	maxPerAccount   int // reservations of one account
 	logFormat       string
 	logLevel        string
 	leaderElect     bool
@@ -35,6 +36,7 @@ func (c *config) register(flags *pflag.FlagSet) {
 	flags.StringVar(&c.metricsAddress, "metrics-address", ":9090", "where to serve /metrics")
 	flags.DurationVar(&c.reservationTTL, "reservation-ttl", server.DefaultReservationTTL, "how long a slot is held if the check does not say, 1s to 15m")
 	flags.IntVar(&c.maxReservations, "max-reservations", limiter.DefaultMaxReservations, "how many reservations may be outstanding, over all accounts")
+	flags.IntVar(&c.maxPerAccount, "max-reservations-per-account", 0, "how many of them one account may hold (default: a quarter of them, and at least 1000)")
 	flags.StringVar(&c.logFormat, "log-format", "json", "json or text")
 	flags.StringVar(&c.logLevel, "log-level", "info", "debug, info or error")
 	flags.BoolVar(&c.leaderElect, "leader-elect", true, "in a cluster: elect the replica that writes the status of MailAccounts")
@@ -65,8 +67,14 @@ func (c *config) validate() error {
 		return fmt.Errorf("--reservation-ttl must be 1s to 15m, not %s", c.reservationTTL)
 	case c.maxReservations < 1:
 		return fmt.Errorf("--max-reservations must be 1 or more, not %d", c.maxReservations)
+	case c.maxPerAccount < 0:
+		return fmt.Errorf("--max-reservations-per-account must be 1 or more, or 0 for the default, not %d", c.maxPerAccount)
 	}
 	return nil
+}
+
+func (c *config) limiterOptions() limiter.Options {
+	return limiter.Options{MaxReservations: c.maxReservations, MaxReservationsPerAccount: c.maxPerAccount}
 }
 
 // logger writes to w, as the configuration says.

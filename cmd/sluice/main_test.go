@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sluice-mail/sluice/test/controlplane"
 )
 
 // TestMain makes the test binary the program itself, where a test starts it as that.
@@ -24,7 +26,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(controlplane.Run(m))
 }
 
 const asProgram = "SLUICE_TEST_AS_PROGRAM"
@@ -172,33 +174,57 @@ func TestServeFolder(t *testing.T) {
 	}
 }
 
-// TestShutdownFinishesWhatIsInFlight stops the program between the two halves of a request.
+// TestShutdownFinishesWhatIsInFlight stops the program between the two halves of requests: what has left is recorded, and
+// nothing more is admitted.
 func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
 	p := start(t, "serve", "--accounts", accounts(t))
 	p.until("ready", func() bool { status, _ := get("http://" + p.health + "/readyz"); return status == 200 })
+	commit, check := p.begin("commit"), p.begin("check")
+	p.terminate()
+	p.until("the listener is closed", func() bool { status, _ := get("http://" + p.api + "/openapi.yaml"); return status == 0 })
+	if answer := commit.finish(); !strings.Contains(answer, `"outcome":"Unreserved"`) {
+		t.Errorf("a commit in flight got %q", answer)
+	}
+	if answer := check.finish(); !strings.Contains(answer, "503") || !strings.Contains(answer, "/not-ready") {
+		t.Errorf("a check in flight got %q", answer)
+	}
+	p.wait()
+}
+
+// half is a request of which the program has the header, and not yet the body.
+type half struct {
+	t    *testing.T
+	conn net.Conn
+}
+
+// begin sends the first half of a request about the account n/a.
+func (p *program) begin(verb string) *half {
+	p.t.Helper()
 	conn, err := net.Dial("tcp", p.api)
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	defer func() { _ = conn.Close() }()
-	const head = "POST /v1/accounts/n/a/check HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
-	if _, err := io.WriteString(conn, head); err != nil {
-		t.Fatal(err)
+	p.t.Cleanup(func() { _ = conn.Close() })
+	_, err = fmt.Fprintf(conn, "POST /v1/accounts/n/a/%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+		"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n", verb)
+	if err != nil {
+		p.t.Fatal(err)
 	}
 	// The server asks for the body once the request is in its hands.
 	if _, err := io.ReadFull(conn, make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n"))); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	p.terminate()
-	p.until("the listener is closed", func() bool { status, _ := get("http://" + p.api + "/openapi.yaml"); return status == 0 })
-	if _, err := io.WriteString(conn, "{}"); err != nil {
-		t.Fatal(err)
+	return &half{p.t, conn}
+}
+
+// finish sends the second half and returns the answer.
+func (h *half) finish() string {
+	h.t.Helper()
+	if _, err := io.WriteString(h.conn, "{}"); err != nil {
+		h.t.Fatal(err)
 	}
-	answer, _ := io.ReadAll(conn)
-	if !strings.Contains(string(answer), `"decision":"Allow"`) {
-		t.Errorf("what was in flight got %q", answer)
-	}
-	p.wait()
+	answer, _ := io.ReadAll(h.conn)
+	return string(answer)
 }
 
 // TestUnreachableCluster wants the program to wait, unready and saying so, and to answer 503.
@@ -249,6 +275,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"the address is in use":       {[]string{"serve", "--http-address", taken.Addr().String()}, nil, "is in use by another process; stop that, or choose another address"},
 		"the address is none":         {[]string{"serve", "--http-address", "nowhere"}, nil, "--http-address nowhere cannot be listened on"},
 		"a ttl out of bounds":         {[]string{"serve", "--reservation-ttl", "1h"}, nil, "--reservation-ttl must be 1s to 15m, not 1h0m0s"},
+		"no reservations of one":      {[]string{"serve", "--max-reservations-per-account", "-1"}, nil, "--max-reservations-per-account must be 1 or more, or 0 for the default, not -1"},
 		"no reservations":             {[]string{"serve", "--max-reservations", "0"}, nil, "--max-reservations must be 1 or more"},
 		"a log format":                {[]string{"serve", "--log-format", "xml"}, nil, `--log-format must be json or text, not "xml"`},
 		"a log level":                 {[]string{"serve", "--log-level", "loud"}, nil, `--log-level must be debug, info or error, not "loud"`},
@@ -259,7 +286,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := command(t, c.env, c.args...).CombinedOutput()
-			if err == nil || !strings.Contains(string(out), c.want) {
+			if err == nil || !strings.Contains(string(out), c.want) || strings.Contains(string(out), "is serving") {
 				t.Errorf("got  %v, %s\nwant %s", err, out, c.want)
 			}
 		})

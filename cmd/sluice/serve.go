@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -31,6 +32,10 @@ import (
 // shutdownTimeout is how long what is in flight may take after SIGTERM. It leaves room in the 30 s that Kubernetes
 // gives, of which the chart sleeps 5.
 const shutdownTimeout = 15 * time.Second
+
+// sweepTimeout is how long the sweep may take to come round before the process is called dead. It takes a second for a
+// million accounts; one that does not end has met an account that stays locked.
+const sweepTimeout = time.Minute
 
 func newServeCommand(env lookup) *cobra.Command {
 	var c config
@@ -62,24 +67,59 @@ Each flag is an environment variable, too: --http-address is SLUICE_HTTP_ADDRESS
 
 // serve runs until the context ends or something fails.
 func serve(ctx context.Context, c config, log logr.Logger) error {
+	// The files are followed anyway, so that there is nothing to reload; and whoever reads the log may go away. By default
+	// either signal would end the process, and all that was sent would be forgotten.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
-	l, clock := limiter.New(limiter.Options{MaxReservations: c.maxReservations}), limiter.StartClock()
+	log.Info("sluice is starting", "version", version)
+	l, clock := limiter.New(c.limiterOptions()), limiter.StartClock()
 	servers, err := c.servers(ctx, l, clock, log)
 	if err != nil {
 		return err
 	}
-	sweep := manager.RunnableFunc(func(ctx context.Context) error { l.RunSweep(ctx, clock); return nil })
-	log.Info("sluice is serving", "version", version, "http", servers[0].Listener.Addr().String(), "accounts", c.accounts)
-	if c.accounts != "" {
-		err = serveFolder(ctx, c, l, log, servers, sweep)
-	} else {
-		err = serveCluster(ctx, c, l, log, servers, sweep)
+	accounts, err := c.accountsSource(l, log)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		log.Info("sluice has stopped")
+	group, running := errgroup.WithContext(ctx)
+	context.AfterFunc(running, l.Drain)
+	group.Go(func() error { return accounts.Start(running) })
+	for _, s := range servers {
+		group.Go(func() error { return s.Start(running) })
 	}
-	return err
+	group.Go(func() error { l.RunSweep(running, clock); return nil })
+	group.Go(func() error { l.RunExpiry(running, clock); return nil })
+	group.Go(func() error {
+		select {
+		case <-l.Opened():
+			log.Info("sluice is serving", "http", servers[0].Listener.Addr().String(), "accounts", l.Stats().Accounts)
+		case <-running.Done():
+		}
+		return nil
+	})
+	if err := waitFor(running, group); err != nil {
+		return err
+	}
+	log.Info("sluice has stopped")
+	return nil
+}
+
+// waitFor waits until all of a group has ended, but once the context has, no longer than a process is given to stop.
+func waitFor(ctx context.Context, group *errgroup.Group) error {
+	ended := make(chan error, 1)
+	go func() { ended <- group.Wait() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(shutdownTimeout + time.Second):
+		return fmt.Errorf("something has not stopped within %s and was given up", shutdownTimeout+time.Second)
+	}
 }
 
 // servers opens the three addresses.
@@ -90,6 +130,12 @@ func (c *config) servers(ctx context.Context, l *limiter.Limiter, clock limiter.
 			return errors.New("shutting down")
 		case !l.Loaded():
 			return errors.New("limits are not loaded yet")
+		}
+		return nil
+	}
+	alive := func() error {
+		if since := time.Duration(clock.Now().Mono - l.LastSweep()); since > sweepTimeout {
+			return fmt.Errorf("the sweep over the accounts has not come round for %s", since.Round(time.Second))
 		}
 		return nil
 	}
@@ -104,7 +150,7 @@ func (c *config) servers(ctx context.Context, l *limiter.Limiter, clock limiter.
 		handler             http.Handler
 	}{
 		{"api", "--http-address", c.httpAddress, api},
-		{"health", "--health-address", c.healthAddress, server.Health(ready)},
+		{"health", "--health-address", c.healthAddress, server.Health(alive, ready)},
 		{"metrics", "--metrics-address", c.metricsAddress, promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{})},
 	} {
 		listener, err := listen(s.flag, s.address)
@@ -130,32 +176,18 @@ func listen(flag, address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// serveFolder takes the accounts from a folder.
-func serveFolder(ctx context.Context, c config, l *limiter.Limiter, log logr.Logger, servers []*manager.Server, sweep manager.Runnable) error {
-	folder, err := controllers.NewFolder(c.accounts, l, log)
-	if err != nil {
-		return err
+// accountsSource is what loads the MailAccounts, and follows their changes: from a folder, or else from a cluster.
+func (c *config) accountsSource(l *limiter.Limiter, log logr.Logger) (manager.Runnable, error) {
+	if c.accounts != "" {
+		return controllers.NewFolder(c.accounts, l, log)
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	runnables := []manager.Runnable{folder, sweep}
-	for _, s := range servers {
-		runnables = append(runnables, s)
-	}
-	for _, r := range runnables {
-		group.Go(func() error { return r.Start(ctx) })
-	}
-	return group.Wait()
-}
-
-// serveCluster takes the accounts from a cluster.
-func serveCluster(ctx context.Context, c config, l *limiter.Limiter, log logr.Logger, servers []*manager.Server, sweep manager.Runnable) error {
 	config, err := kubeconfig.GetConfig()
 	if err != nil {
-		return fmt.Errorf("there is no cluster to take MailAccounts from: run inside one, set KUBECONFIG, or use --accounts DIR (%w)", err)
+		return nil, fmt.Errorf("there is no cluster to take MailAccounts from: run inside one, set KUBECONFIG, or use --accounts DIR (%w)", err)
 	}
 	scheme, err := controllers.NewScheme()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	timeout := shutdownTimeout
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
@@ -166,20 +198,13 @@ func serveCluster(ctx context.Context, c config, l *limiter.Limiter, log logr.Lo
 		GracefulShutdownTimeout: &timeout,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	options := controllers.Options{Limiter: l}
 	if c.leaderElect {
 		options.LeaseNamespace = c.namespace()
 	}
-	errs := []error{controllers.Add(mgr, options), mgr.Add(sweep)}
-	for _, s := range servers {
-		errs = append(errs, mgr.Add(s))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return mgr.Start(ctx)
+	return mgr, controllers.Add(mgr, options)
 }
 
 // namespace is where the lease is: where the flag says, or where the pod is, or where kubectl would look first.
