@@ -21,7 +21,7 @@ func checkAndCommit(b *testing.B, l *limiter.Limiter, now limiter.Instant, id st
 	checkAndCommitAt(b, l, account, now, id)
 }
 
-func checkAndCommitAt(b *testing.B, l *limiter.Limiter, key limiter.Key, now limiter.Instant, id string) {
+func checkAndCommitAt(b testing.TB, l *limiter.Limiter, key limiter.Key, now limiter.Instant, id string) {
 	d, err := l.Check(now, key, limiter.Ask{ID: id, Cost: 1, TTL: 2 * time.Minute})
 	if err != nil || d.Verdict != limiter.Allowed {
 		b.Error(d, err)

@@ -48,6 +48,25 @@ func TestG9IdleAccountsAreSmall(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
+// TestFirstMailCosts is what an account needs from its first check and commit on, until a sweep finds it idle for a day: what
+// docs/operations.md reckons with.
+func TestFirstMailCosts(t *testing.T) {
+	const n = 100_000
+	l, keys := crowd(0, n)
+	bytes, _ := heapOf(func() any {
+		for _, k := range keys {
+			checkAndCommitAt(t, l, k, limiter.Instant{}, "once")
+		}
+		return l
+	})
+	if each := bytes / n; each > 1024 {
+		t.Errorf("the first mail costs an account %d bytes, want at most 1024", each)
+	} else {
+		t.Logf("the first mail costs an account %d bytes", each)
+	}
+	runtime.KeepAlive(l)
+}
+
 func TestG9BusyHistoryIsBounded(t *testing.T) {
 	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
