@@ -1,0 +1,121 @@
+package limiter_test
+
+import (
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/sluice-mail/sluice/limiter"
+)
+
+// burst is what an account does before it falls idle. Each takes hundreds of kilobytes.
+type burst func(t *testing.T, l *limiter.Limiter, k limiter.Key)
+
+// sends are as many as the history keeps apart, a millisecond each.
+func sends(t *testing.T, l *limiter.Limiter, k limiter.Key) {
+	for i := range 28_000 {
+		commitAt(t, l, k, time.Duration(i)*time.Millisecond, "")
+	}
+}
+
+// ids are as many as are remembered, all at one instant, which is one stamp in the history.
+func ids(t *testing.T, l *limiter.Limiter, k limiter.Key) {
+	for i := range 16_384 {
+		commitAt(t, l, k, 0, strconv.Itoa(i))
+	}
+}
+
+// reservations are released, so that there is no send, but an id to remember for each.
+func reservations(t *testing.T, l *limiter.Limiter, k limiter.Key) {
+	outstanding(t, l, k)
+	for i := range 20_000 {
+		if _, err := l.Release(limiter.Instant{}, k, strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// outstanding reservations are left to expire, all at one instant.
+func outstanding(t *testing.T, l *limiter.Limiter, k limiter.Key) {
+	for i := range 20_000 {
+		checkAt(t, l, k, 0, strconv.Itoa(i), time.Minute)
+	}
+}
+
+func commitAt(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration, id string) {
+	t.Helper()
+	if _, err := l.Commit(limiter.Instant{Mono: int64(at)}, k, id, 1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkAt(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration, id string, ttl time.Duration) {
+	t.Helper()
+	d, err := l.Check(limiter.Instant{Mono: int64(at)}, k, limiter.Ask{ID: id, Cost: 1, TTL: ttl})
+	if err != nil || d.Verdict != limiter.Allowed {
+		t.Fatal(describe(d, err))
+	}
+}
+
+// TestG9SweepGivesBack wants a sweep, and nothing else, to give back what a burst has needed, once it is of no more
+// use: when nothing is left of it, and also when a little has come since, which must then still be there.
+func TestG9SweepGivesBack(t *testing.T) {
+	const little = 3
+	for name, c := range map[string]struct {
+		burst burst
+		after time.Duration // when the little comes, and the sweep
+		rest  func(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration)
+		want  string // the day's use and what is in flight, after the sweep
+	}{
+		"sends of the last day, and nothing since": {sends, 25 * time.Hour, nil, "0 + 0"},
+		"sends of the last day, and a few since": {sends, 25 * time.Hour, func(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration) {
+			for i := range little {
+				commitAt(t, l, k, at+time.Duration(i), "")
+			}
+		}, "3 + 0"},
+		"remembered ids, and nothing since": {ids, 25 * time.Hour, nil, "0 + 0"},
+		"remembered ids, and a few since": {ids, time.Hour, func(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration) {
+			for i := range little {
+				commitAt(t, l, k, at+time.Duration(i), strconv.Itoa(i))
+			}
+		}, "16387 + 0"},
+		"remembered ids, and a reservation since": {ids, time.Hour, func(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration) {
+			checkAt(t, l, k, at, "since", time.Minute)
+		}, "16384 + 1"},
+		"reservations that were released, and nothing since": {reservations, time.Hour, nil, "0 + 0"},
+		"reservations that were released, and a few since": {reservations, time.Hour, func(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration) {
+			for i := range little {
+				checkAt(t, l, k, at, strconv.Itoa(i), time.Minute)
+			}
+		}, "0 + 3"},
+		"reservations that expired while nobody asked": {outstanding, time.Hour, nil, "20000 + 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, keys := crowd(0, 1)
+			at := c.after
+			var peak int64
+			bytes, _ := heapOf(func() any {
+				peak, _ = heapOf(func() any { c.burst(t, l, keys[0]); return nil })
+				if c.rest != nil {
+					c.rest(t, l, keys[0], at)
+					at += little
+				}
+				l.Sweep(limiter.Instant{Mono: int64(at)})
+				return nil
+			})
+			if peak < 256<<10 {
+				t.Errorf("the burst took %d bytes: too few to tell whether they are given back", peak)
+			}
+			if bytes > 32<<10 {
+				t.Errorf("the burst took %d bytes, and %d are left", peak, bytes)
+			}
+			u, err := l.Usage(limiter.Instant{Mono: int64(at)}, keys[0])
+			got := strconv.FormatInt(u.Windows[limiter.Day].Used, 10) + " + " + strconv.FormatInt(u.InFlight, 10)
+			if err != nil || got != c.want {
+				t.Errorf("the usage is %s, %v, want %s", got, err, c.want)
+			}
+			runtime.KeepAlive(l)
+		})
+	}
+}

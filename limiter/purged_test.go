@@ -1,0 +1,46 @@
+package limiter
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// TestPurgedWhileHeld has callers that found the account just before it was purged, and lock it just after. Here the
+// directory still has it, which is what they see.
+func TestPurgedWhileHeld(t *testing.T) {
+	t.Parallel()
+	l := New(Options{})
+	l.MarkLoaded()
+	k, now := Key{Name: "purged"}, Instant{Mono: 1}
+	l.Apply(k, "uid", Policy{Limits: Limits{Minute: 1}})
+	if _, err := l.Commit(now, k, "", 1); err != nil {
+		t.Fatal(err)
+	}
+	found := l.accounts.get(k)
+	l.Purge(k)
+	l.accounts.put(found)
+	for name, call := range map[string]func() error{
+		"a check":   func() error { _, err := l.Check(now, k, Ask{ID: "a", Cost: 1, TTL: time.Second}); return err },
+		"a commit":  func() error { _, err := l.Commit(now, k, "", 1); return err },
+		"a release": func() error { _, err := l.Release(now, k, ""); return err },
+		"a usage":   func() error { _, err := l.Usage(now, k); return err },
+	} {
+		if err := call(); !errors.Is(err, ErrAccountNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, enforced := l.Enforced(k, "uid"); enforced {
+		t.Error("it is enforced")
+	}
+	if page, _, err := l.List(now, "", Key{}, 10); err != nil || len(page) != 0 {
+		t.Errorf("it is listed: %v, %v", page, err)
+	}
+	// Whoever creates it again at this moment gets one that is found.
+	if !l.Apply(k, "uid", Policy{Limits: Limits{Minute: 1}}) {
+		t.Error("to create it again changed nothing")
+	}
+	if u, err := l.Usage(now, k); err != nil || u.Windows[Minute].Used != 0 {
+		t.Errorf("created again it is %+v, %v", u, err)
+	}
+}
