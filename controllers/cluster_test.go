@@ -210,7 +210,19 @@ func TestOlderSchema(t *testing.T) {
 		t.Errorf("the message is %q", ready.Message)
 	}
 
+	// An invalid object leaves nothing in force of one that had its name before.
+	key := limiter.Key{Namespace: "default", Name: fresh.Name}
+	r.limiter.Apply(key, "an-older-uid", limiter.Policy{})
+	if _, err := r.limiter.Commit(limiter.Instant{}, key, "", 1); err != nil {
+		t.Fatal(err)
+	}
+	change(t, c, fresh, func() { fresh.Annotations = map[string]string{"touched": "yes"} })
+	r.waitUsage(t, fresh.Name, "the account before it is purged", func(_ limiter.Usage, err error) bool {
+		return errors.Is(err, limiter.ErrAccountNotFound)
+	})
+
 	// What does not even fit the type stands alone: the others go on.
+	var odds []*unstructured.Unstructured
 	for name, limit := range map[string]any{"too-large": int64(1) << 31, "ten": "ten", "fraction": 1.5} {
 		odd := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "sluice.dev/v1alpha1", "kind": "MailAccount",
@@ -221,6 +233,7 @@ func TestOlderSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = c.Delete(context.Background(), odd) })
+		odds = append(odds, odd)
 		controlplane.Eventually(t, "the status of "+odd.GetName(), func() error {
 			if err := c.Get(t.Context(), client.ObjectKeyFromObject(odd), odd); err != nil {
 				return err
@@ -233,9 +246,19 @@ func TestOlderSchema(t *testing.T) {
 	}
 	change(t, c, other, func() { *other.Spec.Limits.PerMinute = 7 })
 	r.waitUsage(t, other.Name, "its edit is in force", perMinute(7))
+	r.stop()
 	again := start(t) // a first list with such objects, too
 	again.waitLoaded(t)
 	again.waitUsage(t, other.Name, "a new replica has it", perMinute(7))
+	last := newAccount("older-schema-last", 1) // written after the others were looked at
+	create(t, c, last)
+	waitCondition(t, c, last, metav1.ConditionTrue, v1alpha1.ReasonLimitsEnforced)
+	for _, odd := range odds {
+		version := odd.GetResourceVersion()
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(odd), odd); err != nil || odd.GetResourceVersion() != version {
+			t.Errorf("a restart wrote the status of %s again: version %s became %s, %v", odd.GetName(), version, odd.GetResourceVersion(), err)
+		}
+	}
 }
 
 // withoutRules lets limits be anything at all until the test ends.

@@ -21,12 +21,19 @@ import (
 // leaseName is the lease that the writer of status and events holds.
 const leaseName = "sluice-status"
 
+// leaseTimes are how long a lease holds, how soon a replica that cannot renew it stops writing, and how often it tries.
+type leaseTimes struct{ duration, renewDeadline, retryPeriod time.Duration }
+
+// defaultLeaseTimes are those that Kubernetes' own components use.
+var defaultLeaseTimes = leaseTimes{duration: 15 * time.Second, renewDeadline: 10 * time.Second, retryPeriod: 2 * time.Second}
+
 // election takes part in the election of the one replica that writes status and events. A manager's own election is not
 // used because it ends the process when the API server is away for ten seconds: the limits must stay in force then, and
 // their history is in this process.
 type election struct {
 	config    *rest.Config
 	namespace string
+	times     leaseTimes
 	reader    client.Reader
 	// again gets every account once this replica is elected.
 	again   chan event.GenericEvent
@@ -58,7 +65,7 @@ func (e *election) Start(ctx context.Context) error {
 	for ctx.Err() == nil {
 		leaderelection.RunOrDie(ctx, leaderelection.LeaderElectionConfig{
 			Lock: lock, Name: leaseName, ReleaseOnCancel: true,
-			LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
+			LeaseDuration: e.times.duration, RenewDeadline: e.times.renewDeadline, RetryPeriod: e.times.retryPeriod,
 			Callbacks: leaderelection.LeaderCallbacks{OnStartedLeading: e.start, OnStoppedLeading: e.stop},
 		})
 	}

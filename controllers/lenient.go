@@ -17,7 +17,7 @@ type account struct {
 	unreadable error
 }
 
-// UnmarshalJSON reads the object, or at least which one it is.
+// UnmarshalJSON reads the object, or at least which one it is, and what its status says.
 func (a *account) UnmarshalJSON(body []byte) error {
 	err := kjson.UnmarshalCaseSensitivePreserveInts(body, &a.MailAccount)
 	if err == nil {
@@ -32,6 +32,13 @@ func (a *account) UnmarshalJSON(body []byte) error {
 	}
 	*a = account{unreadable: manifest.Readable(err)}
 	a.TypeMeta, a.ObjectMeta = named.TypeMeta, named.ObjectMeta
+	// Without its status the object would look as if nobody had told its owner yet, each time that it is looked at.
+	var told struct {
+		Status v1alpha1.MailAccountStatus `json:"status"`
+	}
+	if e := kjson.UnmarshalCaseSensitivePreserveInts(body, &told); e == nil {
+		a.Status = told.Status
+	}
 	return nil
 }
 

@@ -37,7 +37,7 @@ func (i *initialLoad) Start(ctx context.Context) error {
 	var list accountList
 	// This waits for the cache to sync. The objects are shared with it, and only their names are read.
 	if err := i.cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
-		return client.IgnoreNotFound(err)
+		return err
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/go-logr/logr/funcr"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -42,7 +44,7 @@ func (l *lines) logger() logr.Logger {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		fmt.Fprintln(&l.text, prefix, args)
-	}, funcr.Options{Verbosity: 1})
+	}, funcr.Options{Verbosity: 5}) // from there on controllers tell each time that they looked at an object
 }
 
 func (l *lines) contains(s string) bool { return l.count(s) > 0 }
@@ -53,8 +55,26 @@ func (l *lines) count(s string) int {
 	return strings.Count(l.text.String(), s)
 }
 
+// countLines counts the lines that contain all of these.
+func (l *lines) countLines(all ...string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if !slices.ContainsFunc(all, func(s string) bool { return !strings.Contains(line, s) }) {
+			n++
+		}
+	}
+	return n
+}
+
 // start runs a replica until the test ends, or stop is called.
 func start(t *testing.T, with ...func(*ctrl.Options)) *replica {
+	t.Helper()
+	return startOn(t, controlplane.Config, with...)
+}
+
+// startOn is start with another way to the control plane.
+func startOn(t *testing.T, kube *rest.Config, with ...func(*ctrl.Options)) *replica {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &replica{limiter: limiter.New(limiter.Options{}), log: &lines{}}
@@ -71,7 +91,7 @@ func start(t *testing.T, with ...func(*ctrl.Options)) *replica {
 	for _, change := range with {
 		change(&options)
 	}
-	mgr, err := ctrl.NewManager(controlplane.Config, options)
+	mgr, err := ctrl.NewManager(kube, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,13 +143,17 @@ func newAccount(name string, limit int32) *v1alpha1.MailAccount {
 	}
 }
 
-// create makes an account that is gone after the test.
-func create(t *testing.T, c client.Client, account *v1alpha1.MailAccount) {
+// create makes an object that is gone after the test.
+func create(t *testing.T, c client.Client, object client.Object) {
 	t.Helper()
-	if err := c.Create(t.Context(), account); err != nil {
+	if err := c.Create(t.Context(), object); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = client.IgnoreNotFound(c.Delete(context.Background(), account.DeepCopy())) })
+	created, ok := object.DeepCopyObject().(client.Object)
+	if !ok {
+		t.Fatalf("%T is no object", object)
+	}
+	t.Cleanup(func() { _ = client.IgnoreNotFound(c.Delete(context.Background(), created)) })
 }
 
 // change patches an account, as whoever edits it while Sluice writes its status.

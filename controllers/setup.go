@@ -108,7 +108,10 @@ func (s *starter) add() error {
 	again := make(chan event.GenericEvent)
 	errs := []error{limits.setup(mgr), mgr.Add(load)}
 	if s.options.LeaseNamespace != "" {
-		e := &election{config: mgr.GetConfig(), namespace: s.options.LeaseNamespace, reader: mgr.GetClient(), again: again, log: log}
+		e := &election{
+			config: mgr.GetConfig(), namespace: s.options.LeaseNamespace, times: defaultLeaseTimes,
+			reader: mgr.GetClient(), again: again, log: log,
+		}
 		status.elected = e.elected
 		errs = append(errs, mgr.Add(e))
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -53,8 +54,11 @@ func (r *statusReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		return ctrl.Result{}, nil
 	}
 	if err := r.apply(ctx, &account, want); err != nil {
-		if ctx.Err() != nil {
-			return ctrl.Result{}, nil // this replica stops; the next one that is elected writes it
+		switch {
+		case ctx.Err() != nil: // this replica stops; the next one that is elected writes it
+			return ctrl.Result{}, nil
+		case apierrors.IsConflict(err): // the account is not as it was read; the cache will soon have it as it is
+			return ctrl.Result{RequeueAfter: settleInterval}, nil
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -71,8 +75,10 @@ func (r *statusReconciler) apply(ctx context.Context, account *account, want met
 	condition := metav1ac.Condition().WithType(want.Type).WithStatus(want.Status).WithReason(want.Reason).
 		WithMessage(want.Message).WithObservedGeneration(want.ObservedGeneration).WithLastTransitionTime(want.LastTransitionTime)
 	status := accountac.MailAccountStatus().WithConditions(condition).WithObservedGeneration(want.ObservedGeneration)
-	// The uid makes this a conflict, and no new object, should the account have been deleted meanwhile.
-	return r.client.Status().Apply(ctx, accountac.MailAccount(account.Name, account.Namespace).WithUID(account.UID).WithStatus(status),
+	// The version makes this a conflict if the account was deleted and created again meanwhile. Its uid would not: of a custom
+	// resource's status the API server does not compare it.
+	return r.client.Status().Apply(ctx,
+		accountac.MailAccount(account.Name, account.Namespace).WithResourceVersion(account.ResourceVersion).WithStatus(status),
 		fieldOwner, client.ForceOwnership)
 }
 

@@ -1,0 +1,124 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/go-logr/logr/funcr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-mail/sluice/limiter"
+)
+
+// firstList is a cache that has synced, or will never.
+type firstList struct {
+	cache.Cache
+	names     []string
+	err       error
+	meanwhile func() // while it is listed
+}
+
+func (f *firstList) List(_ context.Context, into client.ObjectList, _ ...client.ListOption) error {
+	if f.meanwhile != nil {
+		f.meanwhile()
+	}
+	list, ok := into.(*accountList)
+	if !ok {
+		return fmt.Errorf("a list of %T", into)
+	}
+	for _, name := range f.names {
+		var a account
+		a.Namespace, a.Name, _ = strings.Cut(name, "/")
+		list.Items = append(list.Items, a)
+	}
+	return f.err
+}
+
+func nameOf(s string) types.NamespacedName {
+	namespace, name, _ := strings.Cut(s, "/")
+	return types.NamespacedName{Namespace: namespace, Name: name}
+}
+
+// TestInitialLoad opens the limiter at the very step at which every account of the first list is reconciled. A step is an
+// account that was reconciled, or the list.
+func TestInitialLoad(t *testing.T) {
+	const list = "list"
+	for name, c := range map[string]struct {
+		names []string
+		steps []string // the limiter opens with the last
+	}{
+		"no account":                            {nil, []string{list}},
+		"one":                                   {[]string{"n/a"}, []string{list, "n/a"}},
+		"several, in another order":             {[]string{"n/a", "n/b", "n/c"}, []string{list, "n/c", "n/a", "n/b"}},
+		"one before the list":                   {[]string{"n/a", "n/b"}, []string{"n/a", list, "n/b"}},
+		"all before the list":                   {[]string{"n/a", "n/b"}, []string{"n/b", "n/a", list}},
+		"the same one again":                    {[]string{"n/a", "n/b"}, []string{"n/a", list, "n/a", "n/a", "n/b"}},
+		"one that came after the list":          {[]string{"n/a"}, []string{list, "n/new", "n/a"}},
+		"one that was gone before the list":     {[]string{"n/a"}, []string{"n/gone", list, "n/a"}},
+		"a name in two namespaces":              {[]string{"n/a", "m/a"}, []string{list, "n/a", "m/a"}},
+		"a name in two, one of them before":     {[]string{"n/a", "m/a"}, []string{"m/a", list, "n/a"}},
+		"one that is reconciled while it lists": {[]string{"n/a", "n/b"}, []string{"while", list, "n/b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var logged []string
+			log := funcr.New(func(_, line string) { logged = append(logged, line) }, funcr.Options{})
+			first, l := &firstList{names: c.names}, limiter.New(limiter.Options{})
+			load := newInitialLoad(first, l, log)
+			first.meanwhile = func() {
+				if l.Loaded() {
+					t.Error("the limiter is open before the list is known")
+				}
+			}
+			for i, step := range c.steps {
+				if l.Loaded() {
+					t.Fatalf("the limiter is open before step %d", i)
+				}
+				switch step {
+				case list:
+					if err := load.Start(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				case "while":
+					first.meanwhile = func() { load.done(nameOf("n/a")) }
+				default:
+					load.done(nameOf(step))
+				}
+			}
+			if !l.Loaded() {
+				t.Fatal("the limiter is not open after the last step")
+			}
+			load.done(nameOf("n/later"))
+			if len(logged) != 1 || !strings.Contains(logged[0], "all limits are loaded") {
+				t.Errorf("it was logged: %q", logged)
+			}
+		})
+	}
+}
+
+// TestInitialLoadFails wants the limiter to stay closed, and the process to hear of it, if the first list cannot be had.
+func TestInitialLoadFails(t *testing.T) {
+	for name, err := range map[string]error{
+		"the cache does not sync": errors.New("timed out waiting for the cache"),
+		"nothing is found":        apierrors.NewNotFound(schema.GroupResource{Group: "sluice.dev", Resource: "mailaccounts"}, ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := limiter.New(limiter.Options{})
+			load := newInitialLoad(&firstList{err: err}, l, funcr.New(func(string, string) {}, funcr.Options{}))
+			load.done(nameOf("n/a"))
+			if got := load.Start(t.Context()); !errors.Is(got, err) {
+				t.Errorf("it returned %v", got)
+			}
+			load.done(nameOf("n/a"))
+			if l.Loaded() {
+				t.Error("the limiter is open")
+			}
+		})
+	}
+}
