@@ -76,10 +76,13 @@ func (w *wire) askedAgain(times int) bool {
 	return false
 }
 
-// runOut lets the lease run out in a second, whoever holds it: as if its holder had not renewed it for long.
+// runOut lets the lease run out in a second, whoever holds it: as if its holder had not renewed it
+// for long.
 func runOut(t *testing.T, c client.Client) {
 	t.Helper()
-	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "sluice-status"}}
+	lease := &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "sluice-status"},
+	}
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(lease), lease); err != nil {
 		t.Fatal(err)
 	}
@@ -104,11 +107,17 @@ func (r *replica) waitElected(t *testing.T) {
 func (r *replica) lookAtStatus(t *testing.T, c client.Client, account *v1alpha1.MailAccount) {
 	t.Helper()
 	looked := func() int {
-		return r.log.countLines(`"Reconcile successful"`, `"controller"="status"`, fmt.Sprintf("%q=%q", "name", account.Name))
+		return r.log.countLines(
+			`"Reconcile successful"`,
+			`"controller"="status"`,
+			fmt.Sprintf("%q=%q", "name", account.Name),
+		)
 	}
 	for round := range 2 { // the first may have begun before its limits were in force
 		before := looked()
-		change(t, c, account, func() { account.Annotations = map[string]string{"round": fmt.Sprint(round)} })
+		change(t, c, account, func() {
+			account.Annotations = map[string]string{"round": fmt.Sprint(round)}
+		})
 		controlplane.Eventually(t, account.Name+" was looked at", func() error {
 			if looked() == before {
 				return errors.New("not yet")
@@ -118,9 +127,10 @@ func (r *replica) lookAtStatus(t *testing.T, c client.Client, account *v1alpha1.
 	}
 }
 
-// TestTheElectedReplicaWrites has a first replica that holds the lease and is cut off, and a second one. As long as the
-// first may come back, the second keeps limits and writes nothing. Once the lease has run out it takes over, and writes
-// whatever has become stale, also if nothing happens any more.
+// TestTheElectedReplicaWrites has a first replica that holds the lease and is cut off, and a second
+// one. As long as the first may come back, the second keeps limits and writes nothing. Once the
+// lease has run out it takes over, and writes whatever has become stale, also if nothing happens
+// any more.
 func TestTheElectedReplicaWrites(t *testing.T) {
 	c := controlplane.Client(t)
 	before := newAccount("elected-before", 1)
@@ -153,38 +163,52 @@ func TestTheElectedReplicaWrites(t *testing.T) {
 	}
 }
 
-// TestEveryReplicaLoads has another hold the lease of the manager's own election: no controller may wait for that.
+// TestEveryReplicaLoads has another hold the lease of the manager's own election: no controller may
+// wait for that.
 func TestEveryReplicaLoads(t *testing.T) {
 	c := controlplane.Client(t)
 	now := metav1.NowMicro()
-	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "managers"}, Spec: coordinationv1.LeaseSpec{
-		HolderIdentity: new("another"), LeaseDurationSeconds: new(int32(3600)), AcquireTime: &now, RenewTime: &now,
-	}}
+	lease := &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "managers"},
+		Spec: coordinationv1.LeaseSpec{
+			HolderIdentity: new("another"), LeaseDurationSeconds: new(int32(3600)),
+			AcquireTime: &now, RenewTime: &now,
+		},
+	}
 	create(t, c, lease)
 	account := newAccount("every-replica", 2)
 	create(t, c, account)
 	r := start(t, func(o *ctrl.Options) {
-		o.LeaderElection, o.LeaderElectionID, o.LeaderElectionNamespace = true, lease.Name, lease.Namespace
+		o.LeaderElection = true
+		o.LeaderElectionID, o.LeaderElectionNamespace = lease.Name, lease.Namespace
 	})
 	r.waitLoaded(t)
 	r.waitUsage(t, account.Name, "is enforced", perMinute(2))
 	// The status has an election of its own.
 	waitCondition(t, c, account, metav1.ConditionTrue, v1alpha1.ReasonLimitsEnforced)
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(lease), lease); err != nil || *lease.Spec.HolderIdentity != "another" {
+	err := c.Get(t.Context(), client.ObjectKeyFromObject(lease), lease)
+	if err != nil || *lease.Spec.HolderIdentity != "another" {
 		t.Errorf("the manager's lease is %+v, %v", lease.Spec, err)
 	}
 }
 
-// TestWaitsForTheCluster starts replicas that are not let in, or find nobody there: they say what is wrong, once, and
-// begin as soon as it is right.
+// TestWaitsForTheCluster starts replicas that are not let in, or find nobody there: they say what
+// is wrong, once, and begin as soon as it is right.
 func TestWaitsForTheCluster(t *testing.T) {
+	const notLetIn = "does not let Sluice read MailAccounts (config/rbac"
 	for name, c := range map[string]struct {
 		config func(*rest.Config)
 		says   string
 	}{
-		"an unknown user":            {func(r *rest.Config) { r.CertData, r.KeyData, r.BearerToken = nil, nil, "unknown" }, "does not let Sluice read MailAccounts (config/rbac"},
-		"a user without rights":      {func(r *rest.Config) { r.Impersonate.UserName = "nobody" }, "does not let Sluice read MailAccounts (config/rbac"},
-		"an API server that is away": {func(r *rest.Config) { r.Host = "https://127.0.0.1:1" }, "https://127.0.0.1:1 cannot be reached"},
+		"an unknown user": {func(r *rest.Config) {
+			r.CertData, r.KeyData, r.BearerToken = nil, nil, "unknown"
+		}, notLetIn},
+		"a user without rights": {func(r *rest.Config) {
+			r.Impersonate.UserName = "nobody"
+		}, notLetIn},
+		"an API server that is away": {func(r *rest.Config) {
+			r.Host = "https://127.0.0.1:1"
+		}, "https://127.0.0.1:1 cannot be reached"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -224,13 +248,24 @@ func TestBeginsOnceItIsLetIn(t *testing.T) {
 		}
 		return nil
 	})
-	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "newcomer"}, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{"sluice.dev"}, Resources: []string{"mailaccounts"}, Verbs: []string{"get", "list", "watch"}},
-	}}
+	role := &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: "newcomer"},
+		Rules: []rbacv1.PolicyRule{
+			{
+				APIGroups: []string{"sluice.dev"},
+				Resources: []string{"mailaccounts"},
+				Verbs:     []string{"get", "list", "watch"},
+			},
+		},
+	}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "newcomer"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "newcomer"},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "newcomer"}},
+		RoleRef: rbacv1.RoleRef{
+			APIGroup: rbacv1.GroupName,
+			Kind:     "ClusterRole",
+			Name:     "newcomer",
+		},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "newcomer"}},
 	}
 	create(t, c, role)
 	create(t, c, binding)

@@ -22,64 +22,99 @@ type oneAccount struct {
 	err    error
 }
 
-func (o *oneAccount) Get(_ context.Context, _ client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+func (o *oneAccount) Get(
+	_ context.Context,
+	_ client.ObjectKey,
+	into client.Object,
+	_ ...client.GetOption,
+) error {
 	if o.err != nil {
 		return o.err
 	}
 	return json.Unmarshal([]byte(o.object), into)
 }
 
-// TestLimitsReconciler looks at an account of uid-1 that has sent once, after its object became another one.
+// TestLimitsReconciler looks at an account that has sent once, after its object became another one.
+// The object has the uid uid-1.
 func TestLimitsReconciler(t *testing.T) {
-	const inForce = 5 // a minute, of uid-1
-	away := errors.New("the cache is away")
+	const (
+		valid   = `{"limits":{"perMinute":2}}`
+		invalid = `{"limits":{"perMinute":0}}`
+		odd     = `{"limits":{"perMinute":"two"}}`
+	)
+	var (
+		gone = apierrors.NewNotFound(schema.GroupResource{}, "newsletter")
+		away = errors.New("the cache is away")
+		none = (*kept)(nil)
+
+		before = &kept{limit: 5, used: 1}
+		again  = &kept{limit: 5, used: 1, fails: true}
+	)
 	for name, c := range map[string]struct {
-		object string // with the uid uid-1
-		uid    string // of what the limiter has
-		err    error
-		limit  int64 // a minute, afterwards; 0: the account is not found
-		used   int64
-		fails  bool
+		uid  string // of what the limiter has, with a limit of 5
+		spec string // of the object
+		err  error  // there is no object to be read
+		want *kept
 	}{
-		"another limit moves the limit, and the history stays": {object: `{"limits":{"perMinute":2}}`, uid: "uid-1", limit: 2, used: 1},
-		"another object starts empty":                          {object: `{"limits":{"perMinute":2}}`, uid: "uid-0", limit: 2},
-		"an invalid spec leaves the account as it was":         {object: `{"limits":{"perMinute":0}}`, uid: "uid-1", limit: inForce, used: 1},
-		"an odd spec leaves the account as it was":             {object: `{"limits":{"perMinute":"two"}}`, uid: "uid-1", limit: inForce, used: 1},
-		"an invalid spec of another object purges the old one": {object: `{"limits":{"perMinute":0}}`, uid: "uid-0"},
-		"an odd spec of another object purges the old one":     {object: `{"limits":{"perMinute":"two"}}`, uid: "uid-0"},
-		"an object that is gone is purged":                     {uid: "uid-1", err: apierrors.NewNotFound(schema.GroupResource{}, "newsletter")},
-		"one that cannot be read now is left alone, and tried again": {uid: "uid-1", err: away, limit: inForce, used: 1,
-			fails: true},
+		"another limit is in force":                     {"uid-1", valid, nil, &kept{limit: 2, used: 1}},
+		"another object starts empty":                   {"uid-0", valid, nil, &kept{limit: 2}},
+		"an invalid spec leaves all as it was":          {"uid-1", invalid, nil, before},
+		"an odd spec leaves all as it was":              {"uid-1", odd, nil, before},
+		"another object with an invalid spec has none":  {"uid-0", invalid, nil, none},
+		"another object with an odd spec has none":      {"uid-0", odd, nil, none},
+		"an object that is gone has none":               {"uid-1", "", gone, none},
+		"one that cannot be read now leaves all, also":  {"uid-1", "", away, again},
+		"one of another uid that cannot be read, still": {"uid-0", "", away, again},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, key, at := limiter.New(limiter.Options{}), limiter.Key{Namespace: "marketing", Name: "newsletter"}, limiter.Instant{Mono: 1}
-			load := newInitialLoad(&firstList{names: []string{"marketing/newsletter"}}, l, logr.Discard())
+			l, at := limiter.New(limiter.Options{}), limiter.Instant{Mono: 1}
+			key := limiter.Key{Namespace: "marketing", Name: "newsletter"}
+			load := newInitialLoad(
+				&firstList{names: []string{"marketing/newsletter"}},
+				l,
+				logr.Discard(),
+			)
 			if err := load.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			l.Apply(key, c.uid, limiter.Policy{Limits: limiter.Limits{limiter.Minute: inForce}})
-			reconciler := &limitsReconciler{reader: &oneAccount{object: objectWith(c.object), err: c.err}, limiter: l, load: load}
+			l.Apply(key, c.uid, limiter.Policy{Limits: limiter.Limits{limiter.Minute: 5}})
 			l.MarkLoaded() // for this test to ask; what the first load waits for is asked of itself
 			if _, err := l.Commit(at, key, "", 1); err != nil {
 				t.Fatal(err)
 			}
-			result, err := reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: nameOf("marketing/newsletter")})
-			if (err != nil) != c.fails || result != (ctrl.Result{}) {
+			reader := &oneAccount{object: objectWith(c.spec), err: c.err}
+			reconciler := &limitsReconciler{reader: reader, limiter: l, load: load}
+			name := nameOf("marketing/newsletter")
+			result, err := reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: name})
+			fails := c.want != nil && c.want.fails
+			if (err != nil) != fails || result != (ctrl.Result{}) {
 				t.Errorf("it returned %+v, %v", result, err)
 			}
-			if waits := len(load.pending) > 0; waits != c.fails {
+			if waits := len(load.pending) > 0; waits != fails {
 				t.Errorf("the first load still waits for it: %v", waits)
 			}
-			u, err := l.Usage(at, key)
-			if c.limit == 0 {
-				if !errors.Is(err, limiter.ErrAccountNotFound) {
-					t.Errorf("the account is still there: %+v, %v", u, err)
-				}
-				return
-			}
-			if err != nil || u.Policy.Limits[limiter.Minute] != c.limit || u.Windows[limiter.Minute].Used != c.used {
-				t.Errorf("the usage is %+v, %v", u, err)
-			}
+			c.want.hold(t, l, key, at)
 		})
+	}
+}
+
+// kept is what an account has afterwards. If it is nil there is no account.
+type kept struct {
+	limit, used int64 // of the minute
+	fails       bool  // and the account is looked at again
+}
+
+func (k *kept) hold(t *testing.T, l *limiter.Limiter, key limiter.Key, at limiter.Instant) {
+	t.Helper()
+	u, err := l.Usage(at, key)
+	if k == nil {
+		if !errors.Is(err, limiter.ErrAccountNotFound) {
+			t.Errorf("the account is still there: %+v, %v", u, err)
+		}
+		return
+	}
+	minute := limiter.Minute
+	if err != nil || u.Policy.Limits[minute] != k.limit || u.Windows[minute].Used != k.used {
+		t.Errorf("the usage is %+v, %v", u, err)
 	}
 }

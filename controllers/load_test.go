@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -46,37 +47,35 @@ func nameOf(s string) types.NamespacedName {
 	return types.NamespacedName{Namespace: namespace, Name: name}
 }
 
-// TestInitialLoad opens the limiter at the very step at which every account of the first list is reconciled. A step is an
-// account that was reconciled, or the list.
+// TestInitialLoad opens the limiter at the very step at which every account of the first list is
+// reconciled. A step is an account that was reconciled, or the list.
 func TestInitialLoad(t *testing.T) {
 	const list = "list"
-	for name, c := range map[string]struct {
-		names []string
-		steps []string // the limiter opens with the last
-	}{
-		"no account":                            {nil, []string{list}},
-		"one":                                   {[]string{"n/a"}, []string{list, "n/a"}},
-		"several, in another order":             {[]string{"n/a", "n/b", "n/c"}, []string{list, "n/c", "n/a", "n/b"}},
-		"one before the list":                   {[]string{"n/a", "n/b"}, []string{"n/a", list, "n/b"}},
-		"all before the list":                   {[]string{"n/a", "n/b"}, []string{"n/b", "n/a", list}},
-		"the same one again":                    {[]string{"n/a", "n/b"}, []string{"n/a", list, "n/a", "n/a", "n/b"}},
-		"one that came after the list":          {[]string{"n/a"}, []string{list, "n/new", "n/a"}},
-		"one that was gone before the list":     {[]string{"n/a"}, []string{"n/gone", list, "n/a"}},
-		"a name in two namespaces":              {[]string{"n/a", "m/a"}, []string{list, "n/a", "m/a"}},
-		"a name in two, one of them before":     {[]string{"n/a", "m/a"}, []string{"m/a", list, "n/a"}},
-		"one that is reconciled while it lists": {[]string{"n/a", "n/b"}, []string{"while", list, "n/b"}},
+	for name, c := range map[string]struct{ names, steps string }{ // it opens with the last step
+		"no account":                            {"", "list"},
+		"one":                                   {"n/a", "list n/a"},
+		"several, in another order":             {"n/a n/b n/c", "list n/c n/a n/b"},
+		"one before the list":                   {"n/a n/b", "n/a list n/b"},
+		"all before the list":                   {"n/a n/b", "n/b n/a list"},
+		"the same one again":                    {"n/a n/b", "n/a list n/a n/a n/b"},
+		"one that came after the list":          {"n/a", "list n/new n/a"},
+		"one that was gone before the list":     {"n/a", "n/gone list n/a"},
+		"a name in two namespaces":              {"n/a m/a", "list n/a m/a"},
+		"a name in two, one of them before":     {"n/a m/a", "m/a list n/a"},
+		"one that is reconciled while it lists": {"n/a n/b", "while list n/b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var logged []string
-			log := funcr.New(func(_, line string) { logged = append(logged, line) }, funcr.Options{})
-			first, l := &firstList{names: c.names}, limiter.New(limiter.Options{})
+			note := func(_, line string) { logged = append(logged, line) }
+			log := funcr.New(note, funcr.Options{})
+			first, l := &firstList{names: strings.Fields(c.names)}, limiter.New(limiter.Options{})
 			load := newInitialLoad(first, l, log)
 			first.meanwhile = func() {
 				if l.Loaded() {
 					t.Error("the limiter is open before the list is known")
 				}
 			}
-			for i, step := range c.steps {
+			for i, step := range strings.Fields(c.steps) {
 				if l.Loaded() {
 					t.Fatalf("the limiter is open before step %d", i)
 				}
@@ -102,15 +101,16 @@ func TestInitialLoad(t *testing.T) {
 	}
 }
 
-// TestInitialLoadFails wants the limiter to stay closed, and the process to hear of it, if the first list cannot be had.
+// TestInitialLoadFails wants the limiter to stay closed, and the process to hear of it, if the
+// first list cannot be had.
 func TestInitialLoadFails(t *testing.T) {
 	for name, err := range map[string]error{
 		"the cache does not sync": errors.New("timed out waiting for the cache"),
-		"nothing is found":        apierrors.NewNotFound(schema.GroupResource{Group: "sluice.dev", Resource: "mailaccounts"}, ""),
+		"nothing is found":        apierrors.NewNotFound(schema.GroupResource{}, ""),
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := limiter.New(limiter.Options{})
-			load := newInitialLoad(&firstList{err: err}, l, funcr.New(func(string, string) {}, funcr.Options{}))
+			load := newInitialLoad(&firstList{err: err}, l, logr.Discard())
 			load.done(nameOf("n/a"))
 			if got := load.Start(t.Context()); !errors.Is(got, err) {
 				t.Errorf("it returned %v", got)

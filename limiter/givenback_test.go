@@ -1,6 +1,7 @@
 package limiter_test
 
 import (
+	"fmt"
 	"runtime"
 	"strconv"
 	"testing"
@@ -43,6 +44,29 @@ func outstanding(t *testing.T, l *limiter.Limiter, k limiter.Key) {
 	}
 }
 
+// little is what may come after a burst.
+type little func(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration)
+
+func fewSends(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration) {
+	for i := range time.Duration(few) {
+		commitAt(t, l, k, at+i, "")
+	}
+}
+
+func fewIDs(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration) {
+	for i := range time.Duration(few) {
+		commitAt(t, l, k, at+i, fmt.Sprint(i))
+	}
+}
+
+func fewReservations(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration) {
+	for i := range time.Duration(few) {
+		checkAt(t, l, k, at+i, fmt.Sprint(i), time.Minute)
+	}
+}
+
+const few = 3
+
 func commitAt(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration, id string) {
 	t.Helper()
 	if _, err := l.Commit(limiter.Instant{Mono: int64(at)}, k, id, 1); err != nil {
@@ -50,46 +74,40 @@ func commitAt(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration,
 	}
 }
 
-func checkAt(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration, id string, ttl time.Duration) {
+func checkAt(
+	t *testing.T,
+	l *limiter.Limiter,
+	k limiter.Key,
+	at time.Duration,
+	id string,
+	ttl time.Duration,
+) {
 	t.Helper()
-	d, err := l.Check(limiter.Instant{Mono: int64(at)}, k, limiter.Ask{ID: id, Cost: 1, TTL: ttl})
+	ask := limiter.Ask{ID: id, Cost: 1, TTL: ttl}
+	d, err := l.Check(limiter.Instant{Mono: int64(at)}, k, ask)
 	if err != nil || d.Verdict != limiter.Allowed {
 		t.Fatal(describe(d, err))
 	}
 }
 
-// TestG9SweepGivesBack wants a sweep, and nothing else, to give back what a burst has needed, once it is of no more
-// use: when nothing is left of it, and also when a little has come since, which must then still be there.
+// TestG9SweepGivesBack wants a sweep, and nothing else, to give back what a burst has needed, once
+// it is of no more use: when nothing is left of it, and also when a little has come since. That
+// must then still be there.
 func TestG9SweepGivesBack(t *testing.T) {
-	const little = 3
 	for name, c := range map[string]struct {
 		burst burst
 		after time.Duration // when the little comes, and the sweep
-		rest  func(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration)
+		rest  little
 		want  string // the day's use and what is in flight, after the sweep
 	}{
-		"sends of the last day, and nothing since": {sends, 25 * time.Hour, nil, "0 + 0"},
-		"sends of the last day, and a few since": {sends, 25 * time.Hour, func(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration) {
-			for i := range little {
-				commitAt(t, l, k, at+time.Duration(i), "")
-			}
-		}, "3 + 0"},
-		"remembered ids, and nothing since": {ids, 25 * time.Hour, nil, "0 + 0"},
-		"remembered ids, and a few since": {ids, time.Hour, func(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration) {
-			for i := range little {
-				commitAt(t, l, k, at+time.Duration(i), strconv.Itoa(i))
-			}
-		}, "16387 + 0"},
-		"remembered ids, and a reservation since": {ids, time.Hour, func(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration) {
-			checkAt(t, l, k, at, "since", time.Minute)
-		}, "16384 + 1"},
-		"reservations that were released, and nothing since": {reservations, time.Hour, nil, "0 + 0"},
-		"reservations that were released, and a few since": {reservations, time.Hour, func(t *testing.T, l *limiter.Limiter, k limiter.Key, at time.Duration) {
-			for i := range little {
-				checkAt(t, l, k, at, strconv.Itoa(i), time.Minute)
-			}
-		}, "0 + 3"},
-		"reservations that expired while nobody asked": {outstanding, time.Hour, nil, "20000 + 0"},
+		"sends, and nothing since":                 {sends, 25 * time.Hour, nil, "0 + 0"},
+		"sends, and a few since":                   {sends, 25 * time.Hour, fewSends, "3 + 0"},
+		"remembered ids, and nothing since":        {ids, 25 * time.Hour, nil, "0 + 0"},
+		"remembered ids, and a few since":          {ids, time.Hour, fewIDs, "16387 + 0"},
+		"remembered ids, and reservations since":   {ids, time.Hour, fewReservations, "16384 + 3"},
+		"released reservations, and nothing since": {reservations, time.Hour, nil, "0 + 0"},
+		"released reservations, and a few since":   {reservations, time.Hour, fewReservations, "0 + 3"},
+		"reservations that expire unnoticed":       {outstanding, time.Hour, nil, "20000 + 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, keys := crowd(0, 1)
@@ -99,19 +117,19 @@ func TestG9SweepGivesBack(t *testing.T) {
 				peak, _ = heapOf(func() any { c.burst(t, l, keys[0]); return nil })
 				if c.rest != nil {
 					c.rest(t, l, keys[0], at)
-					at += little
+					at += few
 				}
 				l.Sweep(limiter.Instant{Mono: int64(at)})
 				return nil
 			})
 			if peak < 256<<10 {
-				t.Errorf("the burst took %d bytes: too few to tell whether they are given back", peak)
+				t.Errorf("the burst took %d bytes: too few to say whether they come back", peak)
 			}
 			if bytes > 32<<10 {
 				t.Errorf("the burst took %d bytes, and %d are left", peak, bytes)
 			}
 			u, err := l.Usage(limiter.Instant{Mono: int64(at)}, keys[0])
-			got := strconv.FormatInt(u.Windows[limiter.Day].Used, 10) + " + " + strconv.FormatInt(u.InFlight, 10)
+			got := fmt.Sprint(u.Windows[limiter.Day].Used, " + ", u.InFlight)
 			if err != nil || got != c.want {
 				t.Errorf("the usage is %s, %v, want %s", got, err, c.want)
 			}

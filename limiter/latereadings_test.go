@@ -9,14 +9,14 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// Callers read the clock, and then race to the account's lock. Here the later reading comes first: the account is at
-// 10 s, and a caller comes with 9 s. What it is told counts from its own reading; what becomes of its mail counts from
-// what the account has seen.
+// Callers read the clock, and then race to the account's lock. Here the later reading comes first:
+// the account is at 10 s, and a caller comes with 9 s. What it is told counts from its own reading;
+// what becomes of its mail counts from what the account has seen.
 
 // durations is a timeline that knows three more verbs, for the durations in an answer:
 //
 //	10s  expires a ttl=30s -> 30s           # of an allowed check: ExpiresIn
-//	10s  denied b          -> 50s/-/-       # of a denied check: FreeIn of each window that is full
+//	10s  denied b          -> 50s/-/-       # of a denied check: FreeIn of each full window
 //	10s  free              -> 50s/-/- 50s   # of the usage: the same, and NextSlot
 type durations struct{ *timeline }
 
@@ -33,7 +33,7 @@ func (d durations) play(script string) {
 		case !ok:
 			d.timeline.play(line)
 		case got != strings.TrimSpace(want):
-			d.t.Errorf("%s\n got %q\nwant %q", strings.TrimSpace(call), got, strings.TrimSpace(want))
+			d.t.Errorf("%s\n got %q\nwant %q", call, got, strings.TrimSpace(want))
 		}
 	}
 }
@@ -83,12 +83,12 @@ func freeIn(windows []limiter.WindowUsage) string {
 
 func TestLateReadings(t *testing.T) {
 	for name, c := range map[string]timelineCase{
-		"a deadline is a TTL after what the account has seen, and told from the caller's reading": {limiter.Policy{}, `
+		"a deadline counts from what the account has seen": {limiter.Policy{}, `
 			10s      usage             -> 0/0/0 + 0
 			9s       expires a ttl=30s -> 31s
 			39.999s  usage             -> 0/0/0 + 1
 			40s      usage             -> 1/1/1 + 0`},
-		"a TTL shorter than the reading is late ends after the present, not in the past": {limiter.Policy{}, `
+		"a TTL shorter than the reading is late does not end in the past": {limiter.Policy{}, `
 			10s      commit            -> unreserved
 			5s       expires a ttl=1s  -> 6s
 			10s      usage             -> 1/1/1 + 1
@@ -110,7 +110,7 @@ func TestLateReadings(t *testing.T) {
 			9s       check a           -> defer 51s
 			9s       free              -> 51s/-/- 51s
 			60s      check a           -> allow 0`},
-		"a wait for what is in flight, too; that would be committed as late as the account has seen": {perMinute(1), `
+		"a wait for what is in flight counts from the caller's reading, too": {perMinute(1), `
 			0s       check a           -> allow 0
 			10s      denied b          -> 1m0s/-/-
 			9s       denied b          -> 1m1s/-/-
@@ -119,7 +119,7 @@ func TestLateReadings(t *testing.T) {
 			10s      commit a          -> committed
 			69.999s  check b           -> defer 1ms
 			70s      check b           -> allow 0`},
-		"the longest wait of several windows counts from the caller's reading": {limiter.Policy{Limits: limits(1, 1, 9)}, `
+		"so does the longest wait of several windows": {limiter.Policy{Limits: limits(1, 1, 9)}, `
 			0s       commit            -> unreserved
 			10s      usage             -> 1/1/1 + 0
 			9s       denied a          -> 51s/59m51s/-
@@ -145,7 +145,7 @@ func TestLateReadings(t *testing.T) {
 			9s       commit a          -> committed
 			69.999s  usage             -> 1/1/1 + 0
 			70s      usage             -> 0/1/1 + 0`},
-		"so does a late one, one of an unknown id, and one of what was released": {limiter.Policy{}, `
+		"so does a late one, one of an unknown id, and one of a released one": {limiter.Policy{}, `
 			0s       check a ttl=1s    -> allow
 			0s       check b           -> allow
 			0s       release b         -> released

@@ -27,8 +27,12 @@ func usedAccounts(t *testing.T) *limiter.Limiter {
 	return l
 }
 
-// TestPurgeOther is G11 for an account whose object was deleted and created again with a spec that cannot be applied:
-// nothing of the old one may stay in force.
+func key(namespace, name string) limiter.Key {
+	return limiter.Key{Namespace: namespace, Name: name}
+}
+
+// TestPurgeOther is G11 for an account whose object was deleted and created again with a spec that
+// cannot be applied: nothing of the old one may stay in force.
 func TestPurgeOther(t *testing.T) {
 	for name, c := range map[string]struct {
 		key     limiter.Key
@@ -47,7 +51,7 @@ func TestPurgeOther(t *testing.T) {
 			1s  held                  -> 2
 			1s  apply uid=uid-1 minute=9 -> same
 			1s  usage                 -> 2/2/2 + 1`},
-		"an account that is not there has nothing": {limiter.Key{Namespace: "marketing", Name: "nobody"}, "uid-1", 0, `
+		"an account that is not there has nothing": {key("marketing", "nobody"), "uid-1", 0, `
 			1s  held                  -> 2
 			1s  usage                 -> 2/2/2 + 1
 			1s  usage account=other   -> 2/2/2 + 1`},
@@ -85,16 +89,22 @@ func TestRetain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := usedAccounts(t)
 			if got := l.Retain(c.keep); got != c.purged || l.Stats().Accounts != 2-c.purged {
-				t.Errorf("%d accounts were purged and %d are left, want %d", got, l.Stats().Accounts, c.purged)
+				t.Errorf("%d were purged and %d are left, want %d", got, l.Stats().Accounts, c.purged)
 			}
 			(&timeline{t: t, l: l}).play(c.then)
 		})
 	}
 }
 
-// TestEnforced wants the policy in force of the account that is meant: not of another one that has its name.
+// TestEnforced wants the policy in force of the account that is meant: not of another one that has
+// its name.
 func TestEnforced(t *testing.T) {
-	policy := limiter.Policy{Limits: limits(1, 2, 3), Behavior: limiter.Reject, DeferTo: limiter.WindowBoundary, Suspended: true}
+	policy := limiter.Policy{
+		Limits:    limits(1, 2, 3),
+		Behavior:  limiter.Reject,
+		DeferTo:   limiter.WindowBoundary,
+		Suspended: true,
+	}
 	l := limiter.New(limiter.Options{}) // before all is loaded, too
 	l.Apply(account, "uid-1", policy)
 	for name, c := range map[string]struct {
@@ -105,9 +115,9 @@ func TestEnforced(t *testing.T) {
 		"the account":                {account, "uid-1", true},
 		"another uid":                {account, "uid-2", false},
 		"no uid":                     {account, "", false},
-		"another name":               {limiter.Key{Namespace: account.Namespace, Name: "other"}, "uid-1", false},
-		"the name somewhere else":    {limiter.Key{Namespace: "sales", Name: account.Name}, "uid-1", false},
-		"namespace and name swapped": {limiter.Key{Namespace: account.Name, Name: account.Namespace}, "uid-1", false},
+		"another name":               {key(account.Namespace, "other"), "uid-1", false},
+		"the name somewhere else":    {key("sales", account.Name), "uid-1", false},
+		"namespace and name swapped": {key(account.Name, account.Namespace), "uid-1", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, enforced := l.Enforced(c.key, c.uid)
@@ -125,21 +135,24 @@ func TestEnforced(t *testing.T) {
 	}
 }
 
-// TestPurgeGivesRoomBack wants the bound on all reservations to know nothing of what was purged, or of what was
-// replaced by an account with another uid.
+// TestPurgeGivesRoomBack wants the bound on all reservations to know nothing of what was purged, or
+// of what was replaced by an account with another uid.
 func TestPurgeGivesRoomBack(t *testing.T) {
 	for name, purge := range map[string]func(*limiter.Limiter, limiter.Key){
 		"Purge":      func(l *limiter.Limiter, k limiter.Key) { l.Purge(k) },
 		"PurgeOther": func(l *limiter.Limiter, k limiter.Key) { l.PurgeOther(k, "another") },
-		"Retain":     func(l *limiter.Limiter, _ limiter.Key) { l.Retain(func(limiter.Key) bool { return false }) },
-		"Apply":      func(l *limiter.Limiter, k limiter.Key) { l.Apply(k, "another", limiter.Policy{}) },
+		"Apply":      func(l *limiter.Limiter, k limiter.Key) { l.Apply(k, "other", limiter.Policy{}) },
+		"Retain": func(l *limiter.Limiter, _ limiter.Key) {
+			l.Retain(func(limiter.Key) bool { return false })
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const bound = 3
 			l, keys := crowd(bound, 1)
 			for round := range 5 {
 				for i := range bound {
-					d, err := l.Check(limiter.Instant{}, keys[0], limiter.Ask{ID: fmt.Sprint(i), Cost: 1, TTL: time.Minute})
+					ask := limiter.Ask{ID: fmt.Sprint(i), Cost: 1, TTL: time.Minute}
+					d, err := l.Check(limiter.Instant{}, keys[0], ask)
 					if err != nil || d.Verdict != limiter.Allowed {
 						t.Fatalf("round %d: %s", round, describe(d, err))
 					}

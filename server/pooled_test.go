@@ -13,74 +13,97 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// headers are those that an answer has only if it says so.
-type headers struct{ contentType, retryAfter, allow string }
-
-// pooled are requests whose answers differ in all that an answer can have. Each gets the same answer whenever it is
-// asked, while the clock stands still.
-var pooled = map[string]struct {
-	request request
-	status  int
-	headers headers
-}{
-	"an allowed check":      {request{body: `{"id":"a"}`}.to("/v1/accounts/marketing/newsletter/check"), 200, headers{"json", "", ""}},
-	"one without a limit":   {request{body: `{"id":"a"}`}.to("/v1/accounts/marketing/free/check"), 200, headers{"json", "", ""}},
-	"a denied check":        {request{body: `{"id":"b"}`}.to("/v1/accounts/marketing/full/check"), 200, headers{"json", "60", ""}},
-	"one of several limits": {request{body: `{"id":"b"}`}.to("/v1/accounts/marketing/fuller/check"), 200, headers{"json", "86400", ""}},
-	"a suspended check":     {request{}.to("/v1/accounts/marketing/suspended/check"), 200, headers{"json", "60", ""}},
-	"a commit":              {request{body: `{"reservation":"sent"}`}.to("/v1/accounts/marketing/newsletter/commit"), 200, headers{"json", "", ""}},
-	"a release":             {request{body: `{"reservation":"unsent"}`}.to("/v1/accounts/marketing/newsletter/release"), 200, headers{"json", "", ""}},
-	"a batch": {request{body: `{"checks":[{"namespace":"marketing","name":"full","id":"b"},{"namespace":"marketing","name":"nobody"},
-		{"namespace":"marketing","name":"newsletter","id":"a"}]}`}.to("/v1/check"), 200, headers{"json", "", ""}},
-	"a batch whose last is denied": {request{body: `{"checks":[{"namespace":"marketing","name":"newsletter","id":"a"},
-		{"namespace":"marketing","name":"full","id":"b"}]}`}.to("/v1/check"), 200, headers{"json", "", ""}},
-	"a usage":                 {request{method: http.MethodGet}.to("/v1/accounts/marketing/newsletter"), 200, headers{"json", "", ""}},
-	"the list":                {request{method: http.MethodGet}.to("/v1/accounts"), 200, headers{"json", "", ""}},
-	"the contract":            {request{method: http.MethodGet}.to("/openapi.yaml"), 200, headers{"yaml", "", ""}},
-	"no JSON":                 {request{body: `{"id":`}.to("/v1/accounts/marketing/newsletter/check"), 400, headers{"problem+json", "", ""}},
-	"an unknown account":      {request{}.to("/v1/accounts/marketing/nobody/check"), 404, headers{"problem+json", "", ""}},
-	"an unknown path":         {request{method: http.MethodGet}.to("/v2"), 404, headers{"problem+json", "", ""}},
-	"another method":          {request{method: http.MethodPut}.to("/v1/accounts/marketing/newsletter"), 405, headers{"problem+json", "", "GET, HEAD"}},
-	"another method of check": {request{method: http.MethodGet}.to("/v1/check"), 405, headers{"problem+json", "", "POST"}},
-	"a conflict":              {request{body: `{"id":"a","cost":2}`}.to("/v1/accounts/marketing/newsletter/check"), 409, headers{"problem+json", "", ""}},
-	"a body that is too large": {
-		request{body: `{"id":"` + strings.Repeat("a", httpv1.MaxBodyBytes) + `"}`}.to("/v1/accounts/marketing/newsletter/check"), 413,
-		headers{"problem+json", "", ""},
-	},
-	"a cost that never fits": {request{body: `{"cost":11}`}.to("/v1/accounts/marketing/newsletter/check"), 422, headers{"problem+json", "", ""}},
-	"an id that is none":     {request{body: `{"id":"a space"}`}.to("/v1/accounts/marketing/free/check"), 422, headers{"problem+json", "", ""}},
-	"no room":                {request{body: `{"id":"z"}`}.to("/v1/accounts/marketing/free/check"), 503, headers{"problem+json", "1", ""}},
+// pooledRequest is a request with its answer.
+type pooledRequest struct {
+	request
+	status                         int
+	contentType, retryAfter, allow string // headers
 }
 
-// TestAnswersShareNothing wants each answer to be the same, with all its headers, whichever came before it: answers
-// are pooled, and what one has said the next must not repeat.
+// pooledRequests are some whose answers differ in all that an answer can have. Each gets the same
+// answer whenever it is asked, while the clock stands still.
+func pooledRequests() map[string]pooledRequest {
+	get := func(path string) request { return request{method: http.MethodGet}.to(path) }
+	usage, list := get("/v1/accounts/marketing/newsletter"), get("/v1/accounts")
+	contract, nowhere, getCheck := get("/openapi.yaml"), get("/v2"), get("/v1/check")
+	put := request{method: http.MethodPut}.to("/v1/accounts/marketing/newsletter")
+	const costs2 = `{"id":"a","cost":2}`
+	large := `{"id":"` + strings.Repeat("a", httpv1.MaxBodyBytes) + `"}`
+	return map[string]pooledRequest{
+		"an allowed check":      {askAbout("newsletter/check", `{"id":"a"}`), 200, "json", "", ""},
+		"one without a limit":   {askAbout("free/check", `{"id":"a"}`), 200, "json", "", ""},
+		"a denied check":        {askAbout("full/check", `{"id":"b"}`), 200, "json", "60", ""},
+		"one of several limits": {askAbout("fuller/check", `{"id":"b"}`), 200, "json", "86400", ""},
+		"a suspended check":     {askAbout("suspended/check", ""), 200, "json", "60", ""},
+		"a commit":              {askAbout("newsletter/commit", ofSent), 200, "json", "", ""},
+		"a release":             {askAbout("newsletter/release", ofUnsent), 200, "json", "", ""},
+		"a batch":               {batchOf("full", "nobody", "newsletter"), 200, "json", "", ""},
+		"a batch, last denied":  {batchOf("newsletter", "full"), 200, "json", "", ""},
+		"a usage":               {usage, 200, "json", "", ""},
+		"the list":              {list, 200, "json", "", ""},
+		"the contract":          {contract, 200, "yaml", "", ""},
+		"no JSON":               {askAbout("newsletter/check", `{"id":`), 400, "problem+json", "", ""},
+		"an unknown account":    {askAbout("nobody/check", ""), 404, "problem+json", "", ""},
+		"an unknown path":       {nowhere, 404, "problem+json", "", ""},
+		"another method":        {put, 405, "problem+json", "", "GET, HEAD"},
+		"a check with GET":      {getCheck, 405, "problem+json", "", "POST"},
+		"a conflict":            {askAbout("newsletter/check", costs2), 409, "problem+json", "", ""},
+		"a large body":          {askAbout("newsletter/check", large), 413, "problem+json", "", ""},
+		"a large cost":          {askAbout("newsletter/check", `{"cost":11}`), 422, "problem+json", "", ""},
+		"an id that is none":    {askAbout("newsletter/check", `{"id":"a b"}`), 422, "problem+json", "", ""},
+		"no room":               {askAbout("free/check", `{"id":"z"}`), 503, "problem+json", "1", ""},
+	}
+}
+
+const ofSent, ofUnsent = `{"reservation":"sent"}`, `{"reservation":"unsent"}`
+
+// askAbout is a call about an account in marketing.
+func askAbout(call, body string) request {
+	return request{body: body}.to("/v1/accounts/marketing/" + call)
+}
+
+// batchOf is a check of each of these accounts.
+func batchOf(accounts ...string) request {
+	var checks []string
+	for _, name := range accounts {
+		checks = append(checks, `{"namespace":"marketing","name":"`+name+`","id":"a"}`)
+	}
+	return request{body: `{"checks":[` + strings.Join(checks, ",") + `]}`}.to("/v1/check")
+}
+
+// TestAnswersShareNothing wants each answer to be the same, with all its headers, whichever came
+// before it: answers are pooled, and what one has said the next must not repeat.
 func TestAnswersShareNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock stands still
-		a := newBubble(t, limiter.Policy{Limits: limiter.Limits{limiter.Minute: 10}}, setup{maxReservations: 2})
+		const minute = limiter.Minute
+		ten := limiter.Policy{Limits: limiter.Limits{minute: 10}}
+		a := newBubble(t, ten, setup{maxReservations: 2})
 		for name, p := range map[string]limiter.Policy{
-			"free": {}, "suspended": {Suspended: true}, "full": {Limits: limiter.Limits{limiter.Minute: 1}},
-			"fuller": {Limits: limiter.Limits{1, 1, 1}, Behavior: limiter.Reject},
+			"free":      {},
+			"suspended": {Suspended: true},
+			"full":      {Limits: limiter.Limits{minute: 1}},
+			"fuller":    {Limits: limiter.Limits{1, 1, 1}, Behavior: limiter.Reject},
 		} {
 			a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: name}, "uid-"+name, p)
 		}
-		for _, before := range []struct{ call, body string }{
-			{"newsletter/check", `{"id":"unsent"}`}, {"newsletter/release", `{"reservation":"unsent"}`},
-			{"newsletter/commit", `{"reservation":"sent"}`}, {"newsletter/check", `{"id":"a"}`}, {"free/check", `{"id":"a"}`},
-			{"full/commit", ""}, {"fuller/commit", ""},
+		for _, before := range []request{
+			askAbout("newsletter/check", `{"id":"unsent"}`), askAbout("newsletter/release", ofUnsent),
+			askAbout("newsletter/commit", ofSent), askAbout("newsletter/check", `{"id":"a"}`),
+			askAbout("free/check", `{"id":"a"}`), askAbout("full/commit", ""), askAbout("fuller/commit", ""),
 		} {
-			if got := a.call(request{body: before.body}.to("/v1/accounts/marketing/" + before.call)); got.status != 200 {
-				t.Fatalf("%s %s: %d %s", before.call, before.body, got.status, got.body)
+			if got := a.call(before); got.status != 200 {
+				t.Fatalf("%s %s: %d %s", before.path, before.body, got.status, got.body)
 			}
 		}
-		fresh := map[string]reply{}
+		pooled, fresh := pooledRequests(), map[string]reply{}
 		for name, c := range pooled {
 			runtime.GC() // twice, so that the pools are empty
 			runtime.GC()
 			got := a.call(c.request)
-			kind := strings.TrimPrefix(got.header.Get("Content-Type"), "application/")
-			have := headers{kind, got.header.Get("Retry-After"), got.header.Get("Allow")}
-			if got.status != c.status || have != c.headers {
-				t.Errorf("%s: %d %+v, want %d %+v: %s", name, got.status, have, c.status, c.headers, got.body)
+			header := got.header.Get
+			if got.status != c.status || header("Content-Type") != "application/"+c.contentType ||
+				header("Retry-After") != c.retryAfter || header("Allow") != c.allow {
+				t.Errorf("%s: got %d %v, want %d %+v", name, got.status, got.header, c.status, c)
 			}
 			fresh[name] = got
 		}
@@ -88,7 +111,8 @@ func TestAnswersShareNothing(t *testing.T) {
 			for later := range pooled {
 				a.answer(pooled[earlier].request)
 				got, want := a.answer(pooled[later].request), fresh[later]
-				if diff := cmp.Diff([]any{want.status, want.header, want.body}, []any{got.status, got.header, got.body}); diff != "" {
+				got.t, want.t = nil, nil
+				if diff := cmp.Diff(want, got, cmp.AllowUnexported(reply{})); diff != "" {
 					t.Fatalf("%s after %s:\n%s", later, earlier, diff)
 				}
 			}
