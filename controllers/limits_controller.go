@@ -6,7 +6,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 
 	"github.com/sluice-mail/sluice/limiter"
 )
@@ -40,7 +39,5 @@ func (r *limitsReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 }
 
 func (r *limitsReconciler) setup(mgr ctrl.Manager) error {
-	everywhere := false
-	return ctrl.NewControllerManagedBy(mgr).Named("limits").For(&account{}).
-		WithOptions(controller.Options{NeedLeaderElection: &everywhere}).Complete(r)
+	return ctrl.NewControllerManagedBy(mgr).Named("limits").For(&account{}).WithOptions(controllerOptions(1)).Complete(r)
 }

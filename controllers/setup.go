@@ -13,6 +13,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -95,6 +96,16 @@ func (s *starter) probe(ctx context.Context) error {
 		return fmt.Errorf("the API server at %s does not let Sluice read MailAccounts (config/rbac has the role it needs): %w", s.mgr.GetConfig().Host, err)
 	}
 	return fmt.Errorf("the API server at %s cannot be reached: %w", s.mgr.GetConfig().Host, err)
+}
+
+// controllerOptions are those of all controllers. They run on every replica; where the election
+// matters, Reconcile looks at it. A panic ends the process: it may have left the limiter half-changed.
+func controllerOptions(concurrency int) controller.Options {
+	return controller.Options{
+		NeedLeaderElection:      new(false),
+		RecoverPanic:            new(false),
+		MaxConcurrentReconciles: concurrency,
+	}
 }
 
 func (s *starter) add() error {

@@ -12,7 +12,6 @@ import (
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -96,8 +95,7 @@ func (r *statusReconciler) announce(account *account, now metav1.Condition) {
 
 // setup adds the controller. What comes on again is reconciled like a change: it is how an election is followed up.
 func (r *statusReconciler) setup(mgr ctrl.Manager, again <-chan event.GenericEvent) error {
-	everywhere := false // the election is looked at by Reconcile
 	return ctrl.NewControllerManagedBy(mgr).Named("status").For(&account{}).
 		WatchesRawSource(source.Channel(again, &handler.EnqueueRequestForObject{})).
-		WithOptions(controller.Options{NeedLeaderElection: &everywhere, MaxConcurrentReconciles: 4}).Complete(r)
+		WithOptions(controllerOptions(4)).Complete(r)
 }
