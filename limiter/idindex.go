@@ -2,7 +2,7 @@ package limiter
 
 import "hash/maphash"
 
-// idHash stands for a reservation's id: ids are up to 128 bytes long and chosen by callers, so the ledger keeps 128
+// idHash stands for a reservation's id: ids may be long and are chosen by callers, so the ledger keeps 128
 // bits of two keyed hashes instead. Nobody outside can make two ids collide, as the keys are random.
 type idHash struct{ a, b uint64 }
 

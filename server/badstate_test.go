@@ -18,8 +18,8 @@ import (
 func TestProblemsOfReservations(t *testing.T) {
 	const (
 		unknownHint = "There is nothing to free."
-		endedHint   = "A check needs another id; a release cannot free what counts as sent."
-		costHint    = "Repeat the check with that cost, or use another id."
+		endedHint   = "A check needs an id of its own for each attempt to send, such as <id>/2 for the second; a release cannot free what counts as sent."
+		costHint    = "Repeat the check with that cost, or use an id of its own for another attempt to send, such as <id>/2."
 	)
 	for name, c := range map[string]struct {
 		before     []string // verb and body

@@ -97,19 +97,12 @@ func optionalID(field string, id *string) (string, error) {
 	if id == nil {
 		return "", nil
 	}
-	if n := len(*id); n < 1 || n > httpv1.MaxIDLength || !allInID(*id) {
-		return "", httpv1.InvalidField.Problem(fmt.Sprintf("%s must be 1 to %d characters of A-Z, a-z, 0-9 and ._:-.", field, httpv1.MaxIDLength))
+	if !httpv1.ValidID(*id) {
+		return "", httpv1.InvalidField.Problem(fmt.Sprintf(
+			"%s must be 1 to %d visible ASCII characters: no spaces, no line breaks, no other letters.",
+			field, httpv1.MaxIDLength))
 	}
 	return *id, nil
-}
-
-func allInID(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != ':' && c != '-' {
-			return false
-		}
-	}
-	return true
 }
 
 // results are the answers to all commits and releases there are.

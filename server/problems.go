@@ -18,8 +18,10 @@ var problems = []struct {
 	{limiter.ErrDraining, httpv1.NotReady, "This replica of Sluice is stopping. Do not send; ask again in a second."},
 	{limiter.ErrAccountNotFound, httpv1.AccountNotFound, "Check the namespace and the name in the path, or create the MailAccount."},
 	{limiter.ErrReservationNotFound, httpv1.ReservationNotFound, "No such reservation is outstanding for this account: it was never made, or its end is forgotten. There is nothing to free."},
-	{limiter.ErrReservationEnded, httpv1.ReservationConflict, "The reservation was committed or released, or its deadline passed. A check needs another id; a release cannot free what counts as sent."},
-	{limiter.ErrReservationCost, httpv1.ReservationConflict, "The id is held by a reservation with another cost. Repeat the check with that cost, or use another id."},
+	{limiter.ErrReservationEnded, httpv1.ReservationConflict, "The reservation was committed or released, or its deadline passed. " +
+		"A check needs an id of its own for each attempt to send, such as <id>/2 for the second; a release cannot free what counts as sent."},
+	{limiter.ErrReservationCost, httpv1.ReservationConflict, "The id is held by a reservation with another cost. " +
+		"Repeat the check with that cost, or use an id of its own for another attempt to send, such as <id>/2."},
 	{limiter.ErrCostExceedsLimit, httpv1.CostExceedsLimit, "The cost is larger than a limit of this account, so that no waiting helps. Split the message, or raise the limit."},
 	{limiter.ErrOverloaded, httpv1.Overloaded, "Commit or release what is outstanding, ask with a shorter ttlSeconds, or raise --max-reservations."},
 	{limiter.ErrAccountOverloaded, httpv1.Overloaded, "This account holds as many reservations as one account may. Commit or release what is outstanding, ask with a shorter ttlSeconds, or raise --max-reservations-per-account."},

@@ -76,7 +76,8 @@ type ExhaustedWindow struct {
 	FreeAt   Time   `json:"freeAt"`
 }
 
-// AppendJSON writes the decision as json.Marshal would, without reflection: it is the answer to every mail.
+// AppendJSON writes the decision without reflection, as it is the answer to every mail. It writes
+// what a json.Encoder would that does not escape for HTML: a Message-ID is told back as it came.
 func (d *Decision) AppendJSON(b []byte) []byte {
 	b = append(b, `{"decision":"`...)
 	b = append(b, d.Decision...)
@@ -90,8 +91,7 @@ func (d *Decision) AppendJSON(b []byte) []byte {
 		b = appendInt(b, `,"remaining":`, *d.Remaining)
 	}
 	if r := d.Reservation; r != nil {
-		b = append(b, `,"reservation":{"id":"`...)
-		b = append(b, r.ID...) // an id has no character that JSON escapes
+		b = appendID(append(b, `,"reservation":{"id":"`...), r.ID)
 		b = appendInt(b, `","cost":`, r.Cost)
 		b = append(b, `,"expiresAt":`...)
 		b = append(r.ExpiresAt.appendJSON(b), '}')
@@ -134,7 +134,7 @@ type Result struct {
 	Outcome string `json:"outcome"`
 }
 
-// AppendJSON writes the result as json.Marshal would.
+// AppendJSON writes the result as json.Marshal would, without reflection.
 func (r *Result) AppendJSON(b []byte) []byte {
 	b = append(b, `{"outcome":"`...)
 	b = append(b, r.Outcome...)

@@ -17,8 +17,8 @@ const (
 	MaxBatchBytes = 1 << 20
 	// MaxBatch is how many checks, commits or releases one batch can have.
 	MaxBatch = 1000
-	// MaxIDLength is the longest reservation id, in characters of A-Z, a-z, 0-9 and "._:-".
-	MaxIDLength = 128
+	// MaxIDLength is the longest reservation id, in visible ASCII characters: ! to ~, no space.
+	MaxIDLength = 255
 	// MaxCost is the largest cost of one check or commit: the largest limit there can be.
 	MaxCost = 1<<31 - 1
 	// MaxTTLSeconds is the longest time for which a reservation can be held.

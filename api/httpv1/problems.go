@@ -44,5 +44,5 @@ var (
 	InternalError        = ProblemKind{"internal-error", 500, "Something went wrong in Sluice"}
 	NotReady             = ProblemKind{"not-ready", 503, "The limits are not loaded yet"}
 	StoreUnavailable     = ProblemKind{"store-unavailable", 503, "The store cannot be reached"}
-	Overloaded           = ProblemKind{"overloaded", 503, "There are too many outstanding reservations"}
+	Overloaded           = ProblemKind{"overloaded", 503, "There is too much at a time"}
 )

@@ -2,8 +2,9 @@ package httpv1
 
 // CheckRequest asks to send now. All fields are optional.
 type CheckRequest struct {
-	// ID names the reservation. A check that is repeated with the ID of an outstanding reservation gets the same
-	// one. Without it the service makes one up.
+	// ID names the reservation; see ValidID. A check that is repeated with the ID of an outstanding
+	// reservation gets the same one. An ID is of one attempt to send: the next attempt of the same
+	// message needs another, such as ID/2. Without it the service makes one up.
 	ID *string `json:"id,omitempty"`
 	// Cost is how much of each limit to take, 1 to MaxCost; 1 if nil.
 	Cost *int64 `json:"cost,omitempty"`
@@ -17,6 +18,7 @@ type CommitRequest struct {
 	// Reservation is the id of the reservation; the oldest outstanding one if nil.
 	Reservation *string `json:"reservation,omitempty"`
 	// Cost is what really left, 1 to MaxCost; the reservation's cost if nil, or 1 where there is none.
+	// Give it always: a reservation that ended may be forgotten, and its cost with it.
 	Cost *int64 `json:"cost,omitempty"`
 }
 

@@ -1,10 +1,9 @@
 package httpv1
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -53,8 +52,8 @@ func (f fields[T]) decode(body []byte, into *T) error {
 	if r.next() == 0 && r.at == len(body) {
 		return nil
 	}
-	if r.next() != '{' {
-		return r.fail("the body must be a JSON object, such as {}")
+	if r.next() != '{' || bytes.HasPrefix(body, []byte("{\x00")) {
+		return r.noObject()
 	}
 	if err := f.read(r, into); err != nil {
 		return err
@@ -79,14 +78,14 @@ func (f fields[T]) read(r *reader, into *T) error {
 		}
 		i := f.index(name)
 		if i < 0 {
-			return r.fail("there is no field %q; the fields are %s", name, f.names())
+			return r.fail("there is no field %q; the fields are %s", Excerpt(string(name)), f.names())
 		}
 		if seen&(1<<i) != 0 {
-			return r.fail("the field %q comes twice", name)
+			return r.fail("the field %q comes twice", f[i].name)
 		}
 		seen |= 1 << i
 		if !r.take(':') {
-			return r.fail("expected : after the field's name %q", name)
+			return r.fail("expected : after the field's name %q", f[i].name)
 		}
 		r.next()
 		r.name = f[i].name
@@ -159,6 +158,20 @@ type reader struct {
 // fail is an error at this position.
 func (r *reader) fail(format string, args ...any) error {
 	return &SyntaxError{Offset: r.at, Message: fmt.Sprintf(format, args...)}
+}
+
+// noObject says what a body is instead of a JSON object. Some programs write a byte order mark, or
+// UTF-16, without being asked to.
+func (r *reader) noObject() error {
+	switch {
+	case bytes.HasPrefix(r.body, []byte("\xef\xbb\xbf")):
+		return r.fail("the body begins with a byte order mark (EF BB BF); send it without")
+	case bytes.HasPrefix(r.body, []byte("\xfe\xff")), bytes.HasPrefix(r.body, []byte("\xff\xfe")),
+		bytes.HasPrefix(r.body, []byte("{\x00")),
+		bytes.HasPrefix(r.body, []byte("\x00{")), bytes.HasPrefix(r.body, []byte("\x00\x00")):
+		return r.fail("the body is UTF-16 or UTF-32; send UTF-8, without a byte order mark")
+	}
+	return r.fail("the body must be a JSON object, such as {}")
 }
 
 // field is the field whose value comes next, with the list it is in.
@@ -242,37 +255,6 @@ func (r *reader) plain(to *string) error {
 func (r *reader) text(to **string) error {
 	*to = new(string)
 	return r.plain(*to)
-}
-
-// integer reads an integer value. One that is too large for 64 bits becomes the largest or smallest there is, which no
-// bound admits.
-func (r *reader) integer(to **int64) error {
-	c := r.next()
-	start := r.at
-	if c != '-' && (c < '0' || c > '9') {
-		return r.fail("%s must be an integer, not %s", r.field(), r.kind())
-	}
-	if c == '-' {
-		r.at++
-	}
-	digits := r.at
-	for r.at < len(r.body) && r.body[r.at] >= '0' && r.body[r.at] <= '9' {
-		r.at++
-	}
-	switch {
-	case r.at == digits, r.body[digits] == '0' && r.at > digits+1:
-		return r.fail("%s is not a number that JSON knows", r.field())
-	case r.at < len(r.body) && (r.body[r.at] == '.' || r.body[r.at]|0x20 == 'e'):
-		return r.fail("%s must be an integer, without a fraction or an exponent", r.field())
-	}
-	n, err := strconv.ParseInt(string(r.body[start:r.at]), 10, 64)
-	if err != nil {
-		if n = math.MaxInt64; c == '-' {
-			n = math.MinInt64
-		}
-	}
-	*to = &n
-	return nil
 }
 
 // kind names the type of the value that comes next.
