@@ -151,36 +151,3 @@ func TestRequestLines(t *testing.T) {
 	}
 	a.unused()
 }
-
-func TestQueries(t *testing.T) {
-	const limitHint, continueHint = "limit must be an integer from 1 to 1000.", "continue must be what the page before returned."
-	a := newAPI(t, limiter.Policy{}, setup{})
-	for name, c := range map[string]struct {
-		query        string
-		beyondSchema bool
-		status       int
-		kind, hint   string
-	}{
-		"a limit of 0":                  {"limit=0", false, 422, "invalid-field", limitHint},
-		"a limit of 1001":               {"limit=1001", false, 422, "invalid-field", limitHint},
-		"a negative limit":              {"limit=-1", false, 422, "invalid-field", limitHint},
-		"a limit above 64 bits":         {"limit=9223372036854775808", false, 422, "invalid-field", limitHint},
-		"a limit of words":              {"limit=all", false, 422, "invalid-field", limitHint},
-		"a limit of nothing":            {"limit=", false, 422, "invalid-field", limitHint},
-		"a limit with a fraction":       {"limit=1.5", false, 422, "invalid-field", limitHint},
-		"a continue of nothing":         {"continue=", true, 422, "invalid-field", continueHint},
-		"a continue not in base64":      {"continue=*", true, 422, "invalid-field", continueHint},
-		"a continue of another service": {"continue=aGVsbG8", true, 422, "invalid-field", continueHint},
-		"an unknown parameter":          {"page=2", true, 400, "malformed-request", `no parameter "page"; the parameters are namespace, limit and continue.`},
-		"a parameter in another case":   {"Limit=2", true, 400, "malformed-request", `no parameter "Limit"`},
-		"a parameter without a name":    {"=2", true, 400, "malformed-request", `no parameter ""`},
-		"an escape that is none":        {"namespace=%zz", true, 400, "malformed-request", "The query cannot be read"},
-		"a semicolon":                   {"namespace=a;limit=1", true, 400, "malformed-request", "The query cannot be read"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			a := a.in(t)
-			r := request{method: http.MethodGet, beyondSchema: c.beyondSchema}.to("/v1/accounts?" + c.query)
-			a.call(r).wantProblem(c.status, c.kind, c.hint)
-		})
-	}
-}

@@ -20,7 +20,7 @@ type batch[Req, List any] interface {
 // is its result; only what is wrong with the request as a whole is an error.
 func handleBatch[Req, List any, P batch[Req, List]](operation string, do call[Req]) endpoint {
 	return func(s *Server, r *http.Request, a *answer) error {
-		body, err := a.readBody(r, httpv1.MaxBatchBytes)
+		body, err := s.readBody(r, a, httpv1.MaxBatchBytes)
 		if err != nil {
 			return err
 		}
@@ -31,6 +31,9 @@ func handleBatch[Req, List any, P batch[Req, List]](operation string, do call[Re
 		if !s.limiter.Loaded() {
 			return limiter.ErrNotLoaded
 		}
+		if !a.reply.take(s.answers, itemBytes*P(&list).Len()) {
+			return errAnswers
+		}
 		a.now = s.clock.Now()
 		a.out = append(a.out, `{"results":[`...)
 		for i := range P(&list).Len() {
@@ -39,7 +42,9 @@ func handleBatch[Req, List any, P batch[Req, List]](operation string, do call[Re
 			}
 			account, req := P(&list).Item(i)
 			if err := do.item(s, account, req, a); err != nil {
-				s.metrics.itemFailed(operation, a.failItem(err))
+				p := s.problem(r, operation, err)
+				s.metrics.itemFailed(operation, p)
+				a.failItem(p)
 			}
 		}
 		a.out = append(a.out, "]}\n"...)
@@ -61,11 +66,9 @@ func (do call[Req]) item(s *Server, account httpv1.Account, req *Req, a *answer)
 }
 
 // failItem appends the problem of one item.
-func (a *answer) failItem(err error) *httpv1.Problem {
-	p := problemOrInternal(err)
+func (a *answer) failItem(p *httpv1.Problem) {
 	a.out = append(a.out, `{"problem":`...)
 	a.out = append(appendProblem(a.out, p), '}')
-	return p
 }
 
 func appendProblem(b []byte, p *httpv1.Problem) []byte {

@@ -10,6 +10,7 @@ import (
 	"runtime/pprof"
 	"strconv"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluice-mail/sluice/limiter"
@@ -55,13 +56,17 @@ func benchServer(kind, decision string, accounts int) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	// The reference is as everybody would write it: without timeouts, even.
+	s, listen := &http.Server{Handler: bare(decision)}, func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+	if kind == "sluice" {
+		s = server.HTTPServer(decider(decision, accounts), logr.Discard())
+		listen = func() (net.Listener, error) {
+			return server.Listen("127.0.0.1:0", server.DefaultMaxConnections, logr.Discard())
+		}
+	}
+	listener, err := listen()
 	if err != nil {
 		return err
-	}
-	s := &http.Server{Handler: bare(decision)} // as everybody would write it: without timeouts, even
-	if kind == "sluice" {
-		s = server.HTTPServer(decider(decision, accounts))
 	}
 	go func() { _ = s.Serve(listener) }()
 	fmt.Println(listener.Addr())

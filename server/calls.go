@@ -59,7 +59,7 @@ func (s *Server) usage(_ *http.Request, a *answer) (err error) {
 
 func (s *Server) openAPI(_ *http.Request, a *answer) error {
 	a.contentType = yamlType
-	a.out = append(a.out, httpv1.OpenAPI...)
+	a.fixed = httpv1.OpenAPI
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -28,7 +29,8 @@ type api struct {
 	limiter  *limiter.Limiter
 	registry *prometheus.Registry
 	log      chan string // one JSON object per line
-	address  string      // of the server; empty if it is called without a network
+	server   *server.Server
+	address  string // of the server; empty if it is called without a network
 	send     func(request) (*http.Response, error)
 }
 
@@ -36,8 +38,8 @@ type api struct {
 type setup struct {
 	unloaded        bool
 	maxReservations int
-	operation       string // the operation that does first, first
-	first           func()
+	operation       string // the operation that does first, first; it fails if that does
+	first           func() error
 }
 
 // newAPI starts a server with the newsletter, limited as the policy says, on a real socket.
@@ -46,7 +48,14 @@ func newAPI(t *testing.T, p limiter.Policy, s setup) *api {
 	a, handler := s.build(t, p)
 	// HTTPServer's own, so that the tests meet the limits and handlers that callers meet.
 	ts := httptest.NewUnstartedServer(nil)
-	ts.Config = server.HTTPServer(handler)
+	err := ts.Listener.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts.Config = server.HTTPServer(handler, logr.Discard())
+	if ts.Listener, err = server.Listen("127.0.0.1:0", server.DefaultMaxConnections, logr.Discard()); err != nil {
+		t.Fatal(err)
+	}
 	ts.Start()
 	t.Cleanup(ts.Close)
 	a.address = ts.Listener.Addr().String()
@@ -99,9 +108,11 @@ func (s setup) build(t *testing.T, p limiter.Policy) (*api, *server.Server) {
 		Log:      funcr.NewJSON(func(line string) { a.log <- line }, funcr.Options{}),
 	}
 	if s.first != nil {
-		return a, server.NewBefore(o, s.operation, s.first)
+		a.server = server.NewBefore(o, s.operation, s.first)
+	} else {
+		a.server = server.New(o)
 	}
-	return a, server.New(o)
+	return a, a.server
 }
 
 // request is a request as it goes over the wire. Most fields have a default; see to.

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-mail/sluice/limiter"
@@ -18,7 +19,7 @@ import (
 )
 
 func TestHTTPServerHasLimits(t *testing.T) {
-	s := server.HTTPServer(http.NotFoundHandler())
+	s := server.HTTPServer(http.NotFoundHandler(), logr.Discard())
 	got := map[string]time.Duration{"read": s.ReadTimeout, "write": s.WriteTimeout, "idle": s.IdleTimeout}
 	want := map[string]time.Duration{"read": 10 * time.Second, "write": 10 * time.Second, "idle": 2 * time.Minute}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -64,7 +65,7 @@ func (o once) cutOff(t *testing.T) time.Duration {
 	l.Apply(newsletter, "uid-1", limiter.Policy{})
 	l.MarkLoaded()
 	listener := &pipeListener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
-	s := server.HTTPServer(server.New(server.Options{Limiter: l}))
+	s := server.HTTPServer(server.New(server.Options{Limiter: l}), logr.Discard())
 	go func() { _ = s.Serve(listener) }()
 	client, conn := net.Pipe()
 	listener.conns <- conn

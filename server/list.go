@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -16,6 +15,9 @@ func (s *Server) list(r *http.Request, a *answer) error {
 	page, err := parsePage(r.URL.RawQuery)
 	if err != nil {
 		return err
+	}
+	if !a.reply.take(s.answers, usageBytes*min(page.limit, s.limiter.Stats().Accounts)) {
+		return errAnswers
 	}
 	a.now = s.clock.Now()
 	usages, more, err := s.limiter.List(a.now, page.namespace, page.after, page.limit)
@@ -40,33 +42,44 @@ type page struct {
 	limit     int
 }
 
-// parsePage reads the parameters of a list.
+// parsePage reads the parameters of a list. A namespace or continue of nothing is as if it were not
+// given: the list of all namespaces, and its first page.
 func parsePage(rawQuery string) (page, error) {
 	p := page{limit: httpv1.DefaultPageSize}
-	query, err := url.ParseQuery(rawQuery)
+	query, err := parseQuery(rawQuery)
 	if err != nil {
-		return p, httpv1.MalformedRequest.Problem("The query cannot be read: " + err.Error() + ".")
+		return p, err
 	}
-	for name, values := range query {
-		switch value := values[len(values)-1]; name {
+	for _, q := range query {
+		switch q.name {
 		case "namespace":
-			p.namespace = value
+			p.namespace = q.value
 		case "limit":
-			if p.limit, err = strconv.Atoi(value); err != nil || p.limit < 1 || p.limit > httpv1.MaxPageSize {
+			if p.limit, err = strconv.Atoi(q.value); err != nil || p.limit < 1 || p.limit > httpv1.MaxPageSize {
 				return p, httpv1.InvalidField.Problem(fmt.Sprintf("limit must be an integer from 1 to %d.", httpv1.MaxPageSize))
 			}
 		case "continue":
-			token, err := base64.RawURLEncoding.DecodeString(value)
-			namespace, name, ok := strings.Cut(string(token), "/")
-			if err != nil || !ok {
-				return p, httpv1.InvalidField.Problem("continue must be what the page before returned.")
+			if p.after, err = parseContinue(q.value); err != nil {
+				return p, err
 			}
-			p.after = limiter.Key{Namespace: namespace, Name: name}
 		default:
-			return p, httpv1.MalformedRequest.Problem(fmt.Sprintf("There is no parameter %q; the parameters are namespace, limit and continue.", name))
+			return p, listTakes.refuse(q.name, "")
 		}
 	}
 	return p, nil
+}
+
+// parseContinue returns the account that a token for a page is behind.
+func parseContinue(token string) (after limiter.Key, err error) {
+	if token == "" {
+		return after, nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(token)
+	namespace, name, ok := strings.Cut(string(text), "/")
+	if err != nil || !ok {
+		return after, httpv1.InvalidField.Problem("continue must be what the page before returned.")
+	}
+	return limiter.Key{Namespace: namespace, Name: name}, nil
 }
 
 // continueAfter is the token for the page after this one.

@@ -1,61 +1,70 @@
 package server
 
 import (
-	"fmt"
 	"net/http"
-	"runtime/debug"
 	"time"
 
+	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/limiter"
 )
 
 // slow is how long a request may take before it gets a line in the log.
 const slow = 250 * time.Millisecond
 
-// observed makes a handler of an endpoint: it writes the answer, counts and times it, and logs it if it failed or was
-// slow.
-func (s *Server) observed(operation string, serve endpoint) handler {
+// observed makes a handler of an endpoint: it writes the answer, counts and times it, and logs it
+// if it failed or was slow. A panic is not recovered; see HTTPServer.
+func (s *Server) observed(operation string, serve endpoint, large bool) handler {
 	m := s.metrics.of(operation)
 	return func(w http.ResponseWriter, r *http.Request, account limiter.Key) {
 		start := time.Now()
-		a := newAnswer(account)
-		defer a.done()
-		err := s.guarded(serve, r, a)
+		a := newAnswer(account, large)
+		a.rest = r.ContentLength != 0
+		err := serve(s, r, a)
 		if err != nil {
-			a.fail(err)
+			a.fail(s.problem(r, operation, err))
 		}
-		a.write(w)
+		undrained := a.write(w, r)
 		took := time.Since(start)
 		m.observe(a.status, took)
 		if err != nil || took > slow {
-			s.logRequest(r, a, operation, took, err)
+			s.logRequest(r, a, operation, took)
+		}
+		a.done()
+		if undrained {
+			drain(w, r)
 		}
 	}
 }
 
-// guarded turns a panic into an error.
-func (s *Server) guarded(serve endpoint, r *http.Request, a *answer) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return serve(s, r, a)
+// problem says what an error is called. One that nobody expected is logged under an id and keeps
+// its detail to itself.
+func (s *Server) problem(r *http.Request, operation string, err error) *httpv1.Problem {
+	if p := problemOf(err); p != nil {
+		return p
+	}
+	id := s.log.internal(operation, err, requestFields(r, operation)...)
+	return httpv1.InternalError.Problem(
+		"Ask again; if that does not help, look for " + id + " in the log of Sluice.")
 }
 
-// logRequest writes the one line of a failed or slow request. What the client got wrong is information; what Sluice got
-// wrong is an error.
-func (s *Server) logRequest(r *http.Request, a *answer, operation string, took time.Duration, err error) {
-	fields := []any{
-		"operation", operation, "method", r.Method, "path", r.URL.EscapedPath(), "status", a.status,
-		"duration", took.String(), "client", r.RemoteAddr, "userAgent", r.UserAgent(),
+// logRequest writes the one line of a failed or slow request. One that failed for an internal
+// error has its line already.
+func (s *Server) logRequest(r *http.Request, a *answer, operation string, took time.Duration) {
+	fields := append(requestFields(r, operation), "status", a.status, "duration", took.String())
+	switch p := a.problem; {
+	case p == nil:
+		s.log.info(operation, "slow", "request was slow", fields...)
+	case p.Status != http.StatusInternalServerError:
+		fields = append(fields, "problem", p.Type, "detail", p.Detail)
+		s.log.info(operation, p.Type, "request failed", fields...)
 	}
-	switch {
-	case a.status == http.StatusInternalServerError:
-		s.log.Error(err, "request failed", fields...)
-	case err != nil:
-		s.log.Info("request failed", append(fields, "problem", a.problem.Type, "detail", a.problem.Detail)...)
-	default:
-		s.log.Info("request was slow", fields...)
+}
+
+// requestFields say which request it was.
+func requestFields(r *http.Request, operation string) []any {
+	return []any{
+		"operation", operation,
+		"method", httpv1.Excerpt(r.Method), "path", httpv1.Excerpt(r.URL.EscapedPath()),
+		"client", r.RemoteAddr, "userAgent", httpv1.Excerpt(r.UserAgent()),
 	}
 }

@@ -15,18 +15,37 @@ type route struct {
 	method  string
 	pattern string // as openapi.yaml has it
 	serve   endpoint
+	takes   inputs
+	large   bool // answers and bodies may be
+}
+
+// What the calls take. A batch takes the names of its items, too.
+var (
+	checkTakes        = inputs{body: []string{"id", "cost", "ttlSeconds"}}
+	commitTakes       = inputs{body: []string{"reservation", "cost"}}
+	releaseTakes      = inputs{body: []string{"reservation"}}
+	checkBatchTakes   = checkTakes.inItems("checks")
+	commitBatchTakes  = commitTakes.inItems("commits")
+	releaseBatchTakes = releaseTakes.inItems("releases")
+	listTakes         = inputs{query: []string{"namespace", "limit", "continue"}}
+	nothing           = inputs{}
+)
+
+// inItems are those of a batch with such items.
+func (t inputs) inItems(list string) inputs {
+	return inputs{body: append([]string{list, "namespace", "name"}, t.body...)}
 }
 
 var routes = []route{
-	{"check", http.MethodPost, "/v1/accounts/{namespace}/{name}/check", handle((*Server).check)},
-	{"commit", http.MethodPost, "/v1/accounts/{namespace}/{name}/commit", handle((*Server).commit)},
-	{"release", http.MethodPost, "/v1/accounts/{namespace}/{name}/release", handle((*Server).release)},
-	{"getAccount", http.MethodGet, "/v1/accounts/{namespace}/{name}", (*Server).usage},
-	{"checkBatch", http.MethodPost, "/v1/check", handleBatch[httpv1.CheckRequest, httpv1.CheckBatch]("checkBatch", (*Server).check)},
-	{"commitBatch", http.MethodPost, "/v1/commit", handleBatch[httpv1.CommitRequest, httpv1.CommitBatch]("commitBatch", (*Server).commit)},
-	{"releaseBatch", http.MethodPost, "/v1/release", handleBatch[httpv1.ReleaseRequest, httpv1.ReleaseBatch]("releaseBatch", (*Server).release)},
-	{"listAccounts", http.MethodGet, "/v1/accounts", (*Server).list},
-	{"getOpenAPI", http.MethodGet, "/openapi.yaml", (*Server).openAPI},
+	{"check", http.MethodPost, "/v1/accounts/{namespace}/{name}/check", handle((*Server).check), checkTakes, false},
+	{"commit", http.MethodPost, "/v1/accounts/{namespace}/{name}/commit", handle((*Server).commit), commitTakes, false},
+	{"release", http.MethodPost, "/v1/accounts/{namespace}/{name}/release", handle((*Server).release), releaseTakes, false},
+	{"getAccount", http.MethodGet, "/v1/accounts/{namespace}/{name}", (*Server).usage, nothing, false},
+	{"checkBatch", http.MethodPost, "/v1/check", handleBatch[httpv1.CheckRequest, httpv1.CheckBatch]("checkBatch", (*Server).check), checkBatchTakes, true},
+	{"commitBatch", http.MethodPost, "/v1/commit", handleBatch[httpv1.CommitRequest, httpv1.CommitBatch]("commitBatch", (*Server).commit), commitBatchTakes, true},
+	{"releaseBatch", http.MethodPost, "/v1/release", handleBatch[httpv1.ReleaseRequest, httpv1.ReleaseBatch]("releaseBatch", (*Server).release), releaseBatchTakes, true},
+	{"listAccounts", http.MethodGet, "/v1/accounts", (*Server).list, listTakes, true},
+	{"getOpenAPI", http.MethodGet, "/openapi.yaml", (*Server).openAPI, nothing, false},
 }
 
 // unknown is the operation of requests for no route.
@@ -37,10 +56,14 @@ type handler func(http.ResponseWriter, *http.Request, limiter.Key)
 
 // newRouter has a handler for each route, one for each path with other methods, and one for all other paths.
 func (s *Server) newRouter(routes []route) *router {
-	rt := &router{notFound: s.observed(unknown, pathNotFound)}
+	rt := &router{notFound: s.observed(unknown, pathNotFound, false)}
 	allowed := map[string][]string{}
 	for _, r := range routes {
-		rt.at(r.pattern).methods[r.method] = s.observed(r.name, r.serve)
+		serve := r.serve
+		if r.takes.query == nil {
+			serve = r.withoutQuery()
+		}
+		rt.at(r.pattern).methods[r.method] = s.observed(r.name, serve, r.large)
 		allowed[r.pattern] = append(allowed[r.pattern], r.method)
 		if r.method == http.MethodGet {
 			rt.at(r.pattern).methods[http.MethodHead] = rt.at(r.pattern).methods[r.method]
@@ -49,7 +72,7 @@ func (s *Server) newRouter(routes []route) *router {
 	}
 	for pattern, methods := range allowed {
 		slices.Sort(methods)
-		rt.at(pattern).otherMethod = s.observed(unknown, methodNotAllowed(strings.Join(methods, ", ")))
+		rt.at(pattern).otherMethod = s.observed(unknown, methodNotAllowed(strings.Join(methods, ", ")), false)
 	}
 	return rt
 }

@@ -1,15 +1,16 @@
 // Package server is the HTTP API over the limiter, as api/httpv1 and its openapi.yaml describe it.
 //
 //   - routes.go, router.go: the table of what is served where, and how it is found.
-//   - handle.go: how a request is read and answered.
+//   - handle.go, body.go, query.go: how a request is read and answered.
 //   - calls.go, list.go: what each call does.
 //   - batch.go: the same for many at once.
 //   - problems.go: what each error is called.
-//   - metrics.go, observe.go, health.go: what is told about it.
+//   - budget.go, pool.go: how much memory requests may hold.
+//   - httpserver.go, listener.go: the limits of connections, and what a panic does.
+//   - metrics.go, observe.go, log.go, health.go: what is told about it.
 package server
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -22,15 +23,6 @@ import (
 // DefaultReservationTTL is for how long a slot is held if neither the check nor the configuration says so.
 const DefaultReservationTTL = 2 * time.Minute
 
-// Limits of a connection. A request is a few hundred bytes and is answered in microseconds: whoever needs longer is
-// slow on purpose or broken.
-const (
-	readTimeout    = 10 * time.Second // of the header and the body together; one of each would cost a timer more
-	writeTimeout   = 10 * time.Second
-	idleTimeout    = 2 * time.Minute
-	maxHeaderBytes = 16 << 10
-)
-
 // Options are what a Server is made of.
 type Options struct {
 	// Limiter decides. Until it is loaded every call of the API is answered with 503.
@@ -41,7 +33,8 @@ type Options struct {
 	ReservationTTL time.Duration
 	// Registry gets the metrics. It may be nil.
 	Registry prometheus.Registerer
-	// Log gets one line per failed or slow request. Its zero value drops them.
+	// Log gets a line per failed or slow request, or a count of them where there are many alike. Its zero
+	// value drops them.
 	Log logr.Logger
 }
 
@@ -52,8 +45,10 @@ type Server struct {
 	ttl     time.Duration
 	ids     *idSource
 	metrics *metrics
-	log     logr.Logger
+	log     *limitedLog
 	router  *router
+	// What requests in flight may hold in memory.
+	bodies, answers *budget
 }
 
 // New returns a Server.
@@ -70,25 +65,12 @@ func New(o Options) *Server {
 		ttl:     o.ReservationTTL,
 		ids:     newIDSource(),
 		metrics: newMetrics(o.Registry, o.Limiter),
-		log:     o.Log,
+		log:     newLimitedLog(o.Log),
+		bodies:  &budget{limit: maxBodiesBytes},
+		answers: &budget{limit: maxAnswersBytes},
 	}
 	s.router = s.newRouter(routes)
 	return s
-}
-
-// HTTPServer returns a server for a handler, with limits against slow and oversized clients. It speaks HTTP/1.1 alone.
-func HTTPServer(handler http.Handler) *http.Server {
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	return &http.Server{
-		Handler:                      handler,
-		Protocols:                    &protocols,
-		ReadTimeout:                  readTimeout,
-		WriteTimeout:                 writeTimeout,
-		IdleTimeout:                  idleTimeout,
-		MaxHeaderBytes:               maxHeaderBytes,
-		DisableGeneralOptionsHandler: true, // OPTIONS * is an unknown path like any other
-	}
 }
 
 // ValidReservationTTL says whether a default TTL is one that a check could ask for.

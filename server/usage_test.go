@@ -66,16 +66,17 @@ func TestList(t *testing.T) {
 		query string
 		want  []string // the pages
 	}{
-		"all fit on a page":                            {"", []string{strings.Join(all, " ")}},
-		"pages of four":                                {"limit=4", []string{strings.Join(all[:4], " "), strings.Join(all[4:8], " "), strings.Join(all[8:], " ")}},
-		"the last page is full":                        {"namespace=sales&limit=5", []string{strings.Join(all[1:6], " ")}},
-		"a namespace is not all that begin like it":    {"namespace=sales", []string{strings.Join(all[1:6], " ")}},
-		"a namespace in pages":                         {"namespace=sales-eu&limit=3", []string{strings.Join(all[6:9], " "), strings.Join(all[9:], " ")}},
-		"a namespace without accounts is no mistake":   {"namespace=nobody", []string{""}},
-		"the largest page":                             {"limit=1000", []string{strings.Join(all, " ")}},
-		"an account that begins a namespace's page":    {"limit=1&namespace=marketing", []string{all[0]}},
-		"a namespace that could not be is no mistake":  {"namespace=%00", []string{""}},
-		"of a parameter that comes twice, the last is": {"limit=1&limit=1000", []string{strings.Join(all, " ")}},
+		"a continue of nothing is the first page":     {"limit=1000&continue=", []string{strings.Join(all, " ")}},
+		"a namespace of nothing is all of them":       {"namespace=&limit=1000", []string{strings.Join(all, " ")}},
+		"all fit on a page":                           {"", []string{strings.Join(all, " ")}},
+		"pages of four":                               {"limit=4", []string{strings.Join(all[:4], " "), strings.Join(all[4:8], " "), strings.Join(all[8:], " ")}},
+		"the last page is full":                       {"namespace=sales&limit=5", []string{strings.Join(all[1:6], " ")}},
+		"a namespace is not all that begin like it":   {"namespace=sales", []string{strings.Join(all[1:6], " ")}},
+		"a namespace in pages":                        {"namespace=sales-eu&limit=3", []string{strings.Join(all[6:9], " "), strings.Join(all[9:], " ")}},
+		"a namespace without accounts is no mistake":  {"namespace=nobody", []string{""}},
+		"the largest page":                            {"limit=1000", []string{strings.Join(all, " ")}},
+		"an account that begins a namespace's page":   {"limit=1&namespace=marketing", []string{all[0]}},
+		"a namespace that could not be is no mistake": {"namespace=%00", []string{""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, a.pages(c.query)); diff != "" {

@@ -23,6 +23,7 @@ type config struct {
 	reservationTTL  time.Duration
 	maxReservations int
 	maxPerAccount   int // reservations of one account
+	maxConnections  int
 	logFormat       string
 	logLevel        string
 	leaderElect     bool
@@ -37,6 +38,7 @@ func (c *config) register(flags *pflag.FlagSet) {
 	flags.DurationVar(&c.reservationTTL, "reservation-ttl", server.DefaultReservationTTL, "how long a slot is held if the check does not say, 1s to 15m")
 	flags.IntVar(&c.maxReservations, "max-reservations", limiter.DefaultMaxReservations, "how many reservations may be outstanding, over all accounts")
 	flags.IntVar(&c.maxPerAccount, "max-reservations-per-account", 0, "how many of them one account may hold (default: a quarter of them, and at least 1000)")
+	flags.IntVar(&c.maxConnections, "max-connections", server.DefaultMaxConnections, "how many connections each address has open at a time; one more takes the place of the one that was silent the longest")
 	flags.StringVar(&c.logFormat, "log-format", "json", "json or text")
 	flags.StringVar(&c.logLevel, "log-level", "info", "debug, info or error")
 	flags.BoolVar(&c.leaderElect, "leader-elect", true, "in a cluster: elect the replica that writes the status of MailAccounts")
@@ -69,6 +71,8 @@ func (c *config) validate() error {
 		return fmt.Errorf("--max-reservations must be 1 or more, not %d", c.maxReservations)
 	case c.maxPerAccount < 0:
 		return fmt.Errorf("--max-reservations-per-account must be 1 or more, or 0 for the default, not %d", c.maxPerAccount)
+	case c.maxConnections < 1:
+		return fmt.Errorf("--max-connections must be 1 or more, not %d", c.maxConnections)
 	}
 	return nil
 }

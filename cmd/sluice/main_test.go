@@ -277,6 +277,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"a ttl out of bounds":         {[]string{"serve", "--reservation-ttl", "1h"}, nil, "--reservation-ttl must be 1s to 15m, not 1h0m0s"},
 		"no reservations of one":      {[]string{"serve", "--max-reservations-per-account", "-1"}, nil, "--max-reservations-per-account must be 1 or more, or 0 for the default, not -1"},
 		"no reservations":             {[]string{"serve", "--max-reservations", "0"}, nil, "--max-reservations must be 1 or more"},
+		"no connections":              {[]string{"serve", "--max-connections", "0"}, nil, "--max-connections must be 1 or more"},
 		"a log format":                {[]string{"serve", "--log-format", "xml"}, nil, `--log-format must be json or text, not "xml"`},
 		"a log level":                 {[]string{"serve", "--log-level", "loud"}, nil, `--log-level must be debug, info or error, not "loud"`},
 		"an environment variable":     {[]string{"serve"}, []string{"SLUICE_MAX_RESERVATIONS=many"}, `the environment variable SLUICE_MAX_RESERVATIONS="many" is no value for --max-reservations`},

@@ -153,20 +153,20 @@ func (c *config) servers(ctx context.Context, l *limiter.Limiter, clock limiter.
 		{"health", "--health-address", c.healthAddress, server.Health(alive, ready)},
 		{"metrics", "--metrics-address", c.metricsAddress, promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{})},
 	} {
-		listener, err := listen(s.flag, s.address)
+		listener, err := c.listen(s.flag, s.address, log)
 		if err != nil {
 			for _, open := range servers {
 				_ = open.Listener.Close()
 			}
 			return nil, err
 		}
-		servers = append(servers, &manager.Server{Name: s.name, Server: server.HTTPServer(s.handler), Listener: listener, ShutdownTimeout: &timeout})
+		servers = append(servers, &manager.Server{Name: s.name, Server: server.HTTPServer(s.handler, log), Listener: listener, ShutdownTimeout: &timeout})
 	}
 	return servers, nil
 }
 
-func listen(flag, address string) (net.Listener, error) {
-	listener, err := net.Listen("tcp", address)
+func (c *config) listen(flag, address string, log logr.Logger) (net.Listener, error) {
+	listener, err := server.Listen(address, c.maxConnections, log)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s %s is in use by another process; stop that, or choose another address", flag, address)
 	}

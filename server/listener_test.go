@@ -1,0 +1,134 @@
+package server_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+
+	"github.com/sluice-mail/sluice/server"
+)
+
+// caller is a connection that asks when it is told to.
+type caller struct {
+	t    *testing.T
+	conn net.Conn
+}
+
+func connect(t *testing.T, address string) *caller {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return &caller{t, conn}
+}
+
+// ask wants an answer.
+func (c *caller) ask() {
+	c.t.Helper()
+	if _, err := io.WriteString(c.conn, "GET / HTTP/1.1\r\nHost: sluice\r\n\r\n"); err != nil {
+		c.t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c.conn), nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+}
+
+// closed wants the server to close the connection.
+func (c *caller) closed() {
+	c.t.Helper()
+	var timeout net.Error
+	if n, err := c.conn.Read(make([]byte, 1)); n > 0 || errors.As(err, &timeout) && timeout.Timeout() {
+		c.t.Fatalf("the connection is open: %d, %v", n, err)
+	}
+}
+
+// limited serves up to so many connections.
+func limited(t *testing.T, connections int) (address string, log chan string) {
+	t.Helper()
+	log = make(chan string, 1000)
+	logger := funcr.NewJSON(func(line string) { log <- line }, funcr.Options{})
+	listener, err := server.Listen("127.0.0.1:0", connections, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := server.HTTPServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), logger)
+	go func() { _ = s.Serve(listener) }()
+	t.Cleanup(func() { _ = s.Close() })
+	return listener.Addr().String(), log
+}
+
+// TestTheSilentMakeRoom wants one connection too many to take the place of that which was silent
+// for the longest, whether it waits for an answer to be read, for a request, or for the rest of
+// one.
+func TestTheSilentMakeRoom(t *testing.T) {
+	address, log := limited(t, 3)
+	idle, busy, slow := connect(t, address), connect(t, address), connect(t, address)
+	for _, c := range []*caller{idle, busy} {
+		c.ask()
+	}
+	if _, err := io.WriteString(slow.conn, "GET / HTTP"); err != nil {
+		t.Fatal(err)
+	}
+	// Each of these is heard of after those before it, as far as the listener can tell.
+	first := connect(t, address) // takes the place of one of three
+	first.ask()
+	for range 20 {
+		next := connect(t, address)
+		next.ask()
+	}
+	for _, c := range []*caller{idle, busy, slow} {
+		c.closed()
+	}
+	select {
+	case <-log:
+	case <-time.After(patience):
+		t.Error("nothing was logged")
+	}
+}
+
+// TestTheBusyStay wants a connection that is in use to survive any number of others that are not.
+func TestTheBusyStay(t *testing.T) {
+	address, _ := limited(t, 4)
+	busy := connect(t, address)
+	for range 50 {
+		busy.ask()
+		other := connect(t, address)
+		other.ask() // so that it has been accepted
+		if _, err := io.WriteString(other.conn, "POST / HTTP/1.1\r\nHost: sluice\r\nContent-Length: 9\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	busy.ask()
+}
+
+// TestClosedConnectionsMakeRoom wants those that are gone not to count.
+func TestClosedConnectionsMakeRoom(t *testing.T) {
+	address, log := limited(t, 2)
+	kept := connect(t, address)
+	kept.ask()
+	for range 20 {
+		other := connect(t, address)
+		other.ask()
+		if err := other.conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		other.closed() // and counted no longer, as it was closed after that
+	}
+	kept.ask()
+	if len(log) > 0 {
+		t.Errorf("logged %s", <-log)
+	}
+}
