@@ -173,3 +173,43 @@ func TestAClientThatLeaves(t *testing.T) {
 		})
 	}
 }
+
+// TestADrainingReplicaAdmitsNothing: what was allowed before is still counted.
+func TestADrainingReplicaAdmitsNothing(t *testing.T) {
+	a := newAPI(t, limiter.Policy{Limits: limiter.Limits{100, 10, 1000}}, setup{})
+	for _, id := range []string{"a", "b"} {
+		if got := a.post("check", `{"id":"`+id+`"}`); got.status != http.StatusOK {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+	a.limiter.Drain()
+	const hint = "This replica of Sluice is stopping. Do not send; ask again in a second."
+	const of = `"namespace":"marketing","name":"newsletter"`
+	a.post("check", `{"id":"c"}`).wantProblem(http.StatusServiceUnavailable, "not-ready", hint)
+	a.call(request{body: `{"checks":[{` + of + `}]}`}.to("/v1/check")).
+		wantProblem(http.StatusServiceUnavailable, "not-ready", hint)
+	for _, got := range []reply{
+		a.post("commit", `{"reservation":"a"}`),
+		a.call(request{body: `{"releases":[{` + of + `,"reservation":"b"}]}`}.to("/v1/release")),
+	} {
+		if got.status != http.StatusOK || !strings.Contains(got.body, `{"outcome":"`) {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+}
+
+// TestAnAccountHasAShareOfTheReservations: its problem is not that of a Sluice which is full.
+func TestAnAccountHasAShareOfTheReservations(t *testing.T) {
+	a := newAPI(t, limiter.Policy{}, setup{maxReservations: 2000})
+	for range 1000 {
+		if got := a.post("check", ""); got.status != http.StatusOK {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+	a.post("check", "").wantProblem(http.StatusServiceUnavailable, "overloaded", "raise --max-reservations-per-account.")
+	other := limiter.Key{Namespace: "marketing", Name: "other"}
+	a.limiter.Apply(other, "uid-2", limiter.Policy{})
+	if got := a.call(request{}.to("/v1/accounts/marketing/other/check")); got.status != http.StatusOK {
+		t.Errorf("another account: %d %s", got.status, got.body)
+	}
+}

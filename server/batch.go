@@ -17,8 +17,11 @@ type batch[Req, List any] interface {
 }
 
 // handleBatch makes an endpoint of a call that is made for each item of a batch, in order. What an item is refused with
-// is its result; only what is wrong with the request as a whole is an error.
-func handleBatch[Req, List any, P batch[Req, List]](operation string, do call[Req]) endpoint {
+// is its result. An error is what is wrong with the request as a whole, or that the limiter refuses every item now: a
+// caller who looks at the status alone must be safe.
+func handleBatch[Req, List any, P batch[Req, List]](
+	operation string, refuses func(*limiter.Limiter) error, do call[Req],
+) endpoint {
 	return func(s *Server, r *http.Request, a *answer) error {
 		body, err := s.readBody(r, a, httpv1.MaxBatchBytes)
 		if err != nil {
@@ -28,8 +31,8 @@ func handleBatch[Req, List any, P batch[Req, List]](operation string, do call[Re
 		if err := P(&list).Decode(body); err != nil {
 			return err
 		}
-		if !s.limiter.Loaded() {
-			return limiter.ErrNotLoaded
+		if err := refuses(s.limiter); err != nil {
+			return err
 		}
 		if !a.reply.take(s.answers, itemBytes*P(&list).Len()) {
 			return errAnswers

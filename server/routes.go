@@ -41,11 +41,18 @@ var routes = []route{
 	{"commit", http.MethodPost, "/v1/accounts/{namespace}/{name}/commit", handle((*Server).commit), commitTakes, false},
 	{"release", http.MethodPost, "/v1/accounts/{namespace}/{name}/release", handle((*Server).release), releaseTakes, false},
 	{"getAccount", http.MethodGet, "/v1/accounts/{namespace}/{name}", (*Server).usage, nothing, false},
-	{"checkBatch", http.MethodPost, "/v1/check", handleBatch[httpv1.CheckRequest, httpv1.CheckBatch]("checkBatch", (*Server).check), checkBatchTakes, true},
-	{"commitBatch", http.MethodPost, "/v1/commit", handleBatch[httpv1.CommitRequest, httpv1.CommitBatch]("commitBatch", (*Server).commit), commitBatchTakes, true},
-	{"releaseBatch", http.MethodPost, "/v1/release", handleBatch[httpv1.ReleaseRequest, httpv1.ReleaseBatch]("releaseBatch", (*Server).release), releaseBatchTakes, true},
+	{"checkBatch", http.MethodPost, "/v1/check", handleBatch[httpv1.CheckRequest, httpv1.CheckBatch]("checkBatch", (*limiter.Limiter).Admits, (*Server).check), checkBatchTakes, true},
+	{"commitBatch", http.MethodPost, "/v1/commit", handleBatch[httpv1.CommitRequest, httpv1.CommitBatch]("commitBatch", isLoaded, (*Server).commit), commitBatchTakes, true},
+	{"releaseBatch", http.MethodPost, "/v1/release", handleBatch[httpv1.ReleaseRequest, httpv1.ReleaseBatch]("releaseBatch", isLoaded, (*Server).release), releaseBatchTakes, true},
 	{"listAccounts", http.MethodGet, "/v1/accounts", (*Server).list, listTakes, true},
 	{"getOpenAPI", http.MethodGet, "/openapi.yaml", (*Server).openAPI, nothing, false},
+}
+
+func isLoaded(l *limiter.Limiter) error {
+	if !l.Loaded() {
+		return limiter.ErrNotLoaded
+	}
+	return nil
 }
 
 // unknown is the operation of requests for no route.
@@ -86,8 +93,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // pathNotFound does not say so before the accounts are loaded: a caller may have meant one, by a name that makes another
 // path of it, and then a 404 would say that it is gone.
 func pathNotFound(s *Server, _ *http.Request, _ *answer) error {
-	if !s.limiter.Loaded() {
-		return limiter.ErrNotLoaded
+	if err := isLoaded(s.limiter); err != nil {
+		return err
 	}
 	return httpv1.PathNotFound.Problem("The API is at /v1/accounts; GET /openapi.yaml describes it.")
 }
