@@ -62,20 +62,29 @@ type MailAccountSpec struct {
 // is no limit.
 type Limits struct {
 	// perMinute is the limit of any 60 seconds.
+	// +kubebuilder:validation:Type=number
+	// +kubebuilder:validation:Format=""
+	// +kubebuilder:validation:MultipleOf=1
 	// +kubebuilder:validation:Maximum=2147483647
-	// +kubebuilder:validation:XValidation:rule="self >= 1",message="must be 1 or more; leave perMinute out for no limit, or set spec.suspend to true to send nothing"
+	// +kubebuilder:validation:XValidation:rule="self >= 1.0",message="must be 1 or more; leave perMinute out for no limit, or set spec.suspend to true to send nothing"
 	// +optional
 	PerMinute *int32 `json:"perMinute,omitempty"`
 
 	// perHour is the limit of any 3,600 seconds.
+	// +kubebuilder:validation:Type=number
+	// +kubebuilder:validation:Format=""
+	// +kubebuilder:validation:MultipleOf=1
 	// +kubebuilder:validation:Maximum=2147483647
-	// +kubebuilder:validation:XValidation:rule="self >= 1",message="must be 1 or more; leave perHour out for no limit, or set spec.suspend to true to send nothing"
+	// +kubebuilder:validation:XValidation:rule="self >= 1.0",message="must be 1 or more; leave perHour out for no limit, or set spec.suspend to true to send nothing"
 	// +optional
 	PerHour *int32 `json:"perHour,omitempty"`
 
 	// perDay is the limit of any 86,400 seconds.
+	// +kubebuilder:validation:Type=number
+	// +kubebuilder:validation:Format=""
+	// +kubebuilder:validation:MultipleOf=1
 	// +kubebuilder:validation:Maximum=2147483647
-	// +kubebuilder:validation:XValidation:rule="self >= 1",message="must be 1 or more; leave perDay out for no limit, or set spec.suspend to true to send nothing"
+	// +kubebuilder:validation:XValidation:rule="self >= 1.0",message="must be 1 or more; leave perDay out for no limit, or set spec.suspend to true to send nothing"
 	// +optional
 	PerDay *int32 `json:"perDay,omitempty"`
 }
