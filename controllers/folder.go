@@ -129,7 +129,7 @@ func (f *Folder) apply(contents map[string][]byte) {
 
 // parse reads a file's new content. If it is broken, the accounts that the file held before stay.
 func (f *Folder) parse(name string, old file, content []byte) file {
-	accounts, err := manifest.Parse(name, content)
+	parsed, err := manifest.Parse(name, content)
 	if err != nil {
 		inForce := "its accounts stay as they were"
 		if !old.read {
@@ -138,7 +138,7 @@ func (f *Folder) parse(name string, old file, content []byte) file {
 		f.log.Error(err, "broken file; "+inForce)
 		return file{content: content, accounts: old.accounts, read: old.read}
 	}
-	return file{content: content, accounts: accounts, read: true}
+	return file{content: content, accounts: parsed.Accounts, read: true}
 }
 
 // enforce brings the limiter to what the files say. It opens once each file has been right.

@@ -80,7 +80,7 @@ func (f *folder) want(what, name string, limit int64) {
 }
 
 func manifest(name, limit string) string {
-	return "apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\nmetadata: {name: " + name + ", namespace: n}\nspec:\n  limits:\n    perMinute: " + limit + "\n"
+	return "apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\nmetadata: {name: " + name + ", namespace: \"n\"}\nspec:\n  limits:\n    perMinute: " + limit + "\n"
 }
 
 func TestFolderIsFollowed(t *testing.T) {
@@ -187,19 +187,19 @@ func TestBrokenManifestsSayWhere(t *testing.T) {
 		"no object":                {"just text", "must be an object with apiVersion and kind"},
 		"another version":          {strings.Replace(head, "v1alpha1", "v9", 1) + "  limits: {}", `x.yaml:2: kind: must be MailAccount with apiVersion sluice.dev/v1alpha1, not "MailAccount" with apiVersion "sluice.dev/v9"`},
 		"no kind":                  {"metadata: {name: a}", "must be MailAccount"},
-		"no name":                  {strings.Replace(head, "  name: a", "  namespace: n", 1) + "  limits: {}", "x.yaml:3: metadata.name: Required value"},
+		"no name":                  {strings.Replace(head, "  name: a", "  namespace: ns", 1) + "  limits: {}", "x.yaml:3: metadata.name: Required value"},
 		"a name that is none":      {strings.Replace(head, "name: a", "name: A_b", 1) + "  limits: {}", "x.yaml:4: metadata.name: Invalid value: \"A_b\""},
 		"a namespace that is none": {strings.Replace(head, "name: a", "name: a\n  namespace: a.b", 1) + "  limits: {}", "x.yaml:5: metadata.namespace: Invalid value"},
 		"no limits":                {head + "  behavior: Defer", "x.yaml:5: spec.limits: Required value: write `limits: {}`"},
 		"a limit of zero":          {head + "  limits:\n    perDay: 0", "x.yaml:7: spec.limits.perDay: Invalid value: 0"},
 		"a limit below zero":       {head + "  limits:\n    perHour: 5\n    perDay: -1", "x.yaml:8: spec.limits.perDay: Invalid value: -1"},
-		"a limit of 2^31":          {head + "  limits:\n    perDay: 2147483648", "x.yaml:7: spec.limits.perDay: must be of type int32, not number 2147483648"},
-		"a limit that is text":     {head + "  limits:\n    perDay: ten", "x.yaml:7: spec.limits.perDay: must be of type int32, not string"},
+		"a limit of 2^31":          {head + "  limits:\n    perDay: 2147483648", "x.yaml:7: spec.limits.perDay: Invalid value: 2147483648: spec.limits.perDay in body should be less than or equal to 2147483647"},
+		"a limit that is text":     {head + "  limits:\n    perDay: ten", `x.yaml:7: spec.limits.perDay: Invalid value: "string": spec.limits.perDay in body must be of type number: "string"`},
 		"an unknown field":         {head + "  limits:\n    perSecond: 1", `x.yaml:7: spec.limits.perSecond: unknown field "spec.limits.perSecond"`},
 		"a field in another case":  {head + "  Limits: {}", `unknown field "spec.Limits"`},
 		"an unknown behavior":      {head + "  limits: {}\n  behavior: Drop", `x.yaml:7: spec.behavior: Unsupported value: "Drop": supported values: "Defer", "Reject"`},
 		"an unknown deferTo":       {head + "  limits: {}\n  deferTo: Never", "x.yaml:7: spec.deferTo: Unsupported value"},
-		"a field twice":            {head + "  limits: {}\n  limits: {}", `mapping key "limits" already defined at line 6`},
+		"a field twice":            {head + "  limits: {}\n  limits: {}", `line 7: key "limits" already set in map`},
 		"the second document":      {head + "  limits: {}\n---\n" + head + "  limits:\n    perDay: 0", "x.yaml:14: spec.limits.perDay"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -29,16 +29,16 @@ func FuzzParse(f *testing.F) {
 		f.Add(content)
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		accounts, err := manifest.Parse("x.yaml", content)
+		read, err := manifest.Parse("x.yaml", content)
 		if err != nil {
 			wantManifestErrors(t, err)
-			if accounts != nil {
-				t.Errorf("it is refused, and holds %v", accounts)
+			if read.Accounts != nil || read.Documents != 0 {
+				t.Errorf("it is refused, and holds %v", read)
 			}
 			return
 		}
-		for i := range accounts {
-			wantValid(t, &accounts[i])
+		for i := range read.Accounts {
+			wantValid(t, &read.Accounts[i])
 		}
 	})
 }
@@ -78,10 +78,10 @@ func wantValid(t *testing.T, account *v1alpha1.MailAccount) {
 	if err != nil {
 		t.Fatalf("%s\n%v", content, err)
 	}
-	if len(again) != 1 || again[0].Name != account.Name || again[0].Namespace != account.Namespace {
+	if len(again.Accounts) != 1 {
 		t.Fatalf("%s\nis read as %v", content, again)
 	}
-	if diff := cmp.Diff(account.Spec, again[0].Spec); diff != "" {
+	if diff := cmp.Diff(account, &again.Accounts[0]); diff != "" {
 		t.Errorf("written and read again it is another:\n%s", diff)
 	}
 }

@@ -1,0 +1,194 @@
+package manifest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	structural "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	metavalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-mail/sluice/api/v1alpha1"
+	"github.com/sluice-mail/sluice/config/crd"
+)
+
+// accountSchema is the schema of the CustomResourceDefinition, in the forms in which the API server uses it.
+type accountSchema struct {
+	structural *structural.Structural
+	values     validation.SchemaValidator
+	rules      *cel.Validator // CEL
+}
+
+// mailAccounts is the schema of MailAccounts. To compile its rules takes some 10 ms, so it waits until it is needed.
+var mailAccounts = sync.OnceValue(func() *accountSchema {
+	s, err := newAccountSchema(crd.MailAccounts)
+	if err != nil {
+		panic(fmt.Sprintf("the CustomResourceDefinition that is built in is broken: %v", err))
+	}
+	return s
+})
+
+func newAccountSchema(definition []byte) (*accountSchema, error) {
+	var parsed apiextensionsv1.CustomResourceDefinition
+	if err := yaml.UnmarshalStrict(definition, &parsed); err != nil {
+		return nil, err
+	}
+	version := v1alpha1.SchemeGroupVersion.Version
+	at := slices.IndexFunc(parsed.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool { return v.Name == version })
+	if at < 0 {
+		return nil, fmt.Errorf("there is no version %s", version)
+	}
+	var props apiextensions.JSONSchemaProps
+	if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(parsed.Spec.Versions[at].Schema.OpenAPIV3Schema, &props, nil); err != nil {
+		return nil, err
+	}
+	s := &accountSchema{}
+	var err error
+	if s.structural, err = structural.NewStructural(&props); err != nil {
+		return nil, err
+	}
+	if err := defaulting.PruneDefaults(s.structural); err != nil {
+		return nil, err
+	}
+	s.values, _, err = validation.NewSchemaValidator(&props)
+	s.rules = cel.NewValidator(s.structural, true, celconfig.PerCallLimit)
+	return s, err
+}
+
+// problem is what is wrong with an object, and with which field of it.
+type problem struct {
+	field string
+	err   error
+}
+
+// in is the error, as one of an object that is a part of a document. The API server's messages name the field.
+func (p *problem) in(path string) error {
+	if err := (*field.Error)(nil); path != "" && errors.As(p.err, &err) {
+		named := *err
+		named.Field = path + "." + err.Field
+		return &named
+	}
+	return p.err
+}
+
+// create makes of an object what the API server would store, or says why it would refuse it. It takes the server's
+// steps for a server-side apply of a new object, in its order. It changes the object.
+func (s *accountSchema) create(body map[string]any) (v1alpha1.MailAccount, []problem) {
+	metadata, problems := s.decode(body)
+	if metadata == nil {
+		return v1alpha1.MailAccount{}, problems
+	}
+	prepare(body, metadata)
+	for _, err := range s.validate(body, metadata) {
+		problems = append(problems, problem{err.Field, err})
+	}
+	if problems != nil {
+		return v1alpha1.MailAccount{}, problems
+	}
+	account, err := typed(body, metadata)
+	if err != nil {
+		return account, []problem{{"", Readable(err)}}
+	}
+	return account, nil
+}
+
+// decode drops fields that the schema does not know, which is a problem, and fills in defaults, also for nulls. There is
+// no metadata if it cannot be read.
+func (s *accountSchema) decode(body map[string]any) (*metav1.ObjectMeta, []problem) {
+	metadata, found, unknown, err := objectmeta.GetObjectMetaWithOptions(body, objectmeta.ObjectMetaOptions{ReturnUnknownFieldPaths: true})
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		return nil, []problem{{"metadata." + wrong.Field, fmt.Errorf("must be of type %s, not %s", wrong.Type, wrong.Value)}}
+	} else if err != nil {
+		return nil, []problem{{"metadata", err}}
+	}
+	if !found {
+		metadata = &metav1.ObjectMeta{}
+	}
+	unknown = append(unknown, pruning.PruneWithOptions(body, s.structural, true, structural.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})...)
+	// A create drops nulls where there is no default, and a server-side apply refuses them. So do we: nobody who
+	// writes `perDay:` means an account without that limit.
+	defaulting.Default(body, s.structural)
+	var problems []problem
+	for _, path := range unknown {
+		problems = append(problems, problem{path, fmt.Errorf("unknown field %q", path)})
+	}
+	return metadata, problems
+}
+
+// prepare sets what kubectl and the API server set, whatever the file says.
+func prepare(body map[string]any, metadata *metav1.ObjectMeta) {
+	delete(body, "status")
+	if metadata.Namespace == "" {
+		metadata.Namespace = metav1.NamespaceDefault
+	}
+	metadata.Generation = 1
+	metadata.ResourceVersion, metadata.ManagedFields = "", nil
+	metadata.DeletionTimestamp, metadata.DeletionGracePeriodSeconds = nil, nil
+}
+
+// validate returns what the API server has against an object, in its words.
+func (s *accountSchema) validate(body map[string]any, metadata *metav1.ObjectMeta) field.ErrorList {
+	errs := metavalidation.ValidateObjectMeta(metadata, true, metavalidation.NameIsDNSSubdomain, field.NewPath("metadata"))
+	errs = append(errs, validation.ValidateCustomResource(nil, body, s.values)...)
+	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, s.structural, body)...)
+	if !slices.ContainsFunc(errs, keepsRulesFromRunning) {
+		broken, _ := s.rules.Validate(context.Background(), nil, s.structural, body, nil, celconfig.RuntimeCELCostBudget)
+		errs = append(errs, broken...)
+	}
+	for _, err := range errs {
+		if hint, ok := hints[err.Field]; ok && err.Type == field.ErrorTypeRequired {
+			err.Detail = hint
+		}
+	}
+	return errs
+}
+
+// hints say what to write in place of a required field that is missing.
+var hints = map[string]string{
+	"metadata.name": "an account in a file needs a name of its own",
+	"spec.limits":   "write `limits: {}` for an account without any limit",
+}
+
+// keepsRulesFromRunning reports whether CEL rules may make no sense of an object with this error.
+func keepsRulesFromRunning(err *field.Error) bool {
+	switch err.Type {
+	case field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong, field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid:
+		return true
+	default:
+		return false
+	}
+}
+
+// typed is the object in the types of the API, as a client reads it from the API server.
+func typed(body map[string]any, metadata *metav1.ObjectMeta) (account v1alpha1.MailAccount, err error) {
+	delete(body, "metadata")
+	stored, err := json.Marshal(body)
+	if err == nil {
+		err = json.Unmarshal(stored, &account)
+	}
+	account.ObjectMeta = *metadata
+	return account, err
+}
+
+// Readable says what does not fit a type in the words of a field's error, if it is that.
+func Readable(err error) error {
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		return fmt.Errorf("%s: must be of type %s, not %s", wrong.Field, wrong.Type, wrong.Value)
+	}
+	return err
+}
