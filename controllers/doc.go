@@ -5,7 +5,7 @@
 //   - status_controller.go, conditions.go: on the elected replica, what became of a MailAccount becomes its status.
 //   - leader.go: the election.
 //   - setup.go: all of these in a manager, as soon as the cluster knows MailAccounts.
-//   - folder.go: the same from a folder of manifests, without a cluster.
+//   - folder.go: the same from a folder of manifests, without a cluster; folder_*.go are its parts.
 //
 // +kubebuilder:rbac:groups=sluice.dev,resources=mailaccounts,verbs=get;list;watch
 // +kubebuilder:rbac:groups=sluice.dev,resources=mailaccounts/status,verbs=patch

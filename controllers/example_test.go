@@ -24,7 +24,7 @@ func ExampleFolder() {
 	}
 
 	l := limiter.New(limiter.Options{})
-	folder, err := controllers.NewFolder(dir, l, logr.Discard())
+	folder, err := controllers.NewFolder(context.Background(), dir, l, logr.Discard())
 	if err != nil {
 		panic(err)
 	}

@@ -1,168 +1,205 @@
 package controllers
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"maps"
-	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
 
-	"github.com/sluice-mail/sluice/api/v1alpha1"
 	"github.com/sluice-mail/sluice/limiter"
-	"github.com/sluice-mail/sluice/manifest"
 )
 
-// PollInterval is how often a folder is read. A change is taken up when two readings in a row agree on it, so that a
-// file that an editor has emptied and is about to write never counts as a file without accounts.
-const PollInterval = 250 * time.Millisecond
+const (
+	// pollInterval is how often a small folder is polled. A large one is polled less often, so that
+	// the polls take one part in pollShare of a core, but at least every longestInterval.
+	pollInterval    = 500 * time.Millisecond
+	pollShare       = 100
+	longestInterval = 10 * time.Second
 
-// folderUID is the uid of all accounts from a folder: there, an account lives as long as its name is in a file.
+	// breath is the least time between two polls, however many changes the system tells of.
+	breath = 100 * time.Millisecond
+)
+
+// folderUID is the uid of all accounts from a folder: there, an account lives as long as its name
+// is in a file.
 const folderUID = "folder"
 
-// Folder makes the limiter enforce the MailAccounts in the *.yaml, *.yml and *.json files of a folder, not of its
-// subfolders. It is polled rather than watched: that works for every file system, and for a mounted ConfigMap, whose
-// files are swapped behind a symbolic link.
+// Folder makes the limiter enforce the MailAccounts in the *.yaml, *.yml and *.json files of a
+// folder, not of its subfolders. It polls them, and is woken by the events of the file system where
+// there are any.
+//
+//   - folder_files.go, folder_reader.go: observe the folder.
+//   - folder_parse.go: the accounts of a file's content.
+//   - folder_state.go: decides what is in force, given what was observed and when.
+//   - folder_watch.go: wakes.
 type Folder struct {
 	path    string
 	limiter *limiter.Limiter
 	log     logr.Logger
 
-	seen  map[string][]byte // what the last reading found
-	files map[string]file   // what is in force; nil before the first time
+	reader   *reader
+	watcher  *watcher // nil: polled only
+	interval time.Duration
+	state    *folderState
+	first    map[string]reading      // what NewFolder found
+	accounts map[limiter.Key]inForce // in the limiter
+	failing  bool                    // the last poll failed
+	opened   bool
 }
 
-// file is what is in force of one file.
-type file struct {
-	content  []byte
-	accounts []v1alpha1.MailAccount // of the last content that was right
-	read     bool                   // some content was right
-}
-
-// NewFolder returns a Folder for a path, or an error if it cannot be read.
-func NewFolder(path string, l *limiter.Limiter, log logr.Logger) (*Folder, error) {
-	f := &Folder{path: path, limiter: l, log: log}
-	var err error
-	if f.seen, err = f.readFiles(); err != nil {
-		return nil, fmt.Errorf("the folder of accounts cannot be read: %w", err)
-	}
-	return f, nil
-}
-
-// Start loads the folder and follows its changes until the context ends.
-func (f *Folder) Start(ctx context.Context) error {
-	f.apply(f.seen)
-	tick := time.NewTicker(PollInterval)
-	defer tick.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		contents, err := f.readFiles()
-		if err != nil {
-			if !failing {
-				f.log.Error(err, "the folder of accounts cannot be read; its accounts stay in force")
-			}
-			failing = true
-			continue
-		}
-		failing = false
-		if maps.EqualFunc(contents, f.seen, bytes.Equal) {
-			f.apply(contents)
-		}
-		f.seen = contents
-	}
-}
-
-func (f *Folder) readFiles() (map[string][]byte, error) {
-	entries, err := os.ReadDir(f.path)
+// NewFolder returns a Folder for a path, or an error if it cannot be read. It waits for a folder
+// that does not answer, until the context ends.
+func NewFolder(ctx context.Context, path string, l *limiter.Limiter, log logr.Logger) (*Folder, error) {
+	f, err := newFolder(ctx, path, l, log, realFiles{})
 	if err != nil {
 		return nil, err
 	}
-	contents := map[string][]byte{}
-	for _, entry := range entries {
-		switch filepath.Ext(entry.Name()) {
-		case ".yaml", ".yml", ".json":
-		default:
+	f.watcher = newWatcher(f.path, log)
+	return f, nil
+}
+
+func newFolder(
+	ctx context.Context, path string, l *limiter.Limiter, log logr.Logger, files fileSystem,
+) (*Folder, error) {
+	path = filepath.Clean(path)
+	f := &Folder{
+		path: path, limiter: l, log: log,
+		reader: newReader(path, files), interval: pollInterval, state: newFolderState(),
+	}
+	for {
+		var err error
+		f.first, err = f.reader.poll(ctx)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, errNoAnswer) {
+			return nil, fmt.Errorf("the folder of accounts cannot be read: %w", err)
+		}
+		f.failed(err)
+	}
+}
+
+// Start loads the folder and follows its changes until the context ends. It then returns at once,
+// whatever files do not answer.
+func (f *Folder) Start(ctx context.Context) error {
+	f.failing = false
+	f.advance(f.first, time.Now(), 0)
+	f.first = nil
+	var wake <-chan struct{}
+	if f.watcher != nil {
+		wake = f.watcher.wake
+		f.watcher.follow(f.reader.folder)
+		go f.watcher.run(ctx)
+	}
+	for polled := time.Now(); ; polled = time.Now() {
+		if !f.pause(ctx, wake, polled) {
+			return nil
+		}
+		changes, err := f.reader.poll(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			f.failed(err)
 			continue
 		}
-		name := filepath.Join(f.path, entry.Name())
-		if info, err := os.Stat(name); err != nil || info.IsDir() || entry.Name()[0] == '.' {
-			continue // a link to nowhere, a folder, an editor's swap file
+		f.failing = false
+		if f.watcher != nil {
+			f.watcher.follow(f.reader.folder)
 		}
-		if contents[name], err = os.ReadFile(name); err != nil {
-			return nil, err
-		}
-	}
-	return contents, nil
-}
-
-// apply takes up what has changed since it was last called.
-func (f *Folder) apply(contents map[string][]byte) {
-	changed := f.files == nil // an empty folder is loaded, too
-	if changed {
-		f.files = map[string]file{}
-	}
-	for _, name := range slices.Sorted(maps.Keys(contents)) {
-		if old, known := f.files[name]; !known || !bytes.Equal(old.content, contents[name]) {
-			f.files[name] = f.parse(name, old, contents[name])
-			changed = true
-		}
-	}
-	for name := range f.files {
-		if _, ok := contents[name]; !ok {
-			delete(f.files, name)
-			changed = true
-		}
-	}
-	if changed {
-		f.enforce()
+		f.advance(changes, time.Now(), settle)
 	}
 }
 
-// parse reads a file's new content. If it is broken, the accounts that the file held before stay.
-func (f *Folder) parse(name string, old file, content []byte) file {
-	parsed, err := manifest.Parse(name, content)
-	if err != nil {
-		inForce := "its accounts stay as they were"
-		if !old.read {
-			inForce = "checks are answered with 503 until it is put right"
-		}
-		f.log.Error(err, "broken file; "+inForce)
-		return file{content: content, accounts: old.accounts, read: old.read}
+// pause waits for the next poll, and reports whether there is one.
+func (f *Folder) pause(ctx context.Context, wake <-chan struct{}, polled time.Time) bool {
+	at := polled.Add(max(f.interval, min(pollShare*f.reader.cost, longestInterval)))
+	if due, ok := f.state.due(settle); ok && due.Before(at) {
+		at = due
 	}
-	return file{content: content, accounts: parsed.Accounts, read: true}
+	earliest := polled.Add(breath)
+	if at.Before(earliest) {
+		at = earliest
+	}
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	case <-wake:
+	}
+	timer.Reset(time.Until(earliest))
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }
 
-// enforce brings the limiter to what the files say. It opens once each file has been right.
-func (f *Folder) enforce() {
-	source := map[limiter.Key]string{}
-	changed, complete := 0, true
-	for _, name := range slices.Sorted(maps.Keys(f.files)) {
-		complete = complete && f.files[name].read
-		for i := range f.files[name].accounts {
-			account := &f.files[name].accounts[i]
-			key := limiter.Key{Namespace: account.Namespace, Name: account.Name}
-			if first, taken := source[key]; taken {
-				f.log.Error(nil, "account is declared twice; the first one holds", "account", key, "first", first, "second", name)
-				continue
-			}
-			source[key] = name
-			if f.limiter.Apply(key, folderUID, policyOf(&account.Spec)) {
-				changed++
-			}
-		}
+func (f *Folder) failed(err error) {
+	if !f.failing {
+		f.log.Error(err, "the folder of accounts cannot be read; its accounts stay in force")
 	}
-	purged := f.limiter.Retain(func(k limiter.Key) bool { _, ok := source[k]; return ok })
-	f.log.Info("accounts in force", "accounts", len(source), "changed", changed, "removed", purged)
-	if complete {
+	f.failing = true
+}
+
+// advance takes up what a poll found. It opens the limiter once each file has been right.
+func (f *Folder) advance(changes map[string]reading, now time.Time, settle time.Duration) {
+	d := f.state.advance(changes, now, settle)
+	for _, n := range d.notes {
+		f.tell(n)
+	}
+	if !d.changed {
+		return
+	}
+	for _, t := range d.twice {
+		f.log.Error(nil, "account is declared twice; the first one holds",
+			"account", t.key, "first", t.first, "second", t.second)
+	}
+	changed, removed := f.enforce(d.accounts)
+	if changed > 0 || removed > 0 || !f.opened {
+		f.log.Info("accounts in force", "accounts", len(d.accounts), "changed", changed, "removed", removed)
+	}
+	if d.complete && !f.opened {
+		f.opened = true
 		f.limiter.MarkLoaded()
 	}
+}
+
+// enforce brings the limiter to these accounts. It leaves alone those that are in force as they
+// are.
+func (f *Folder) enforce(accounts map[limiter.Key]inForce) (changed, removed int) {
+	for key, account := range accounts {
+		if before, ok := f.accounts[key]; ok && before.policy == account.policy {
+			continue
+		}
+		if f.limiter.Apply(key, folderUID, account.policy) {
+			changed++
+		}
+	}
+	for key := range f.accounts {
+		if _, ok := accounts[key]; !ok {
+			f.limiter.Purge(key)
+			removed++
+		}
+	}
+	f.accounts = accounts
+	return changed, removed
+}
+
+func (f *Folder) tell(n note) {
+	consequence := "its accounts are unknown until it is put right"
+	switch {
+	case n.held:
+		consequence = "its accounts stay as they were"
+	case !f.opened:
+		consequence = "checks are answered with 503 until it is put right"
+	}
+	f.log.Error(n.problem, "broken file; "+consequence, "file", n.file)
 }

@@ -3,9 +3,13 @@ package controllers_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,30 +19,41 @@ import (
 	"github.com/sluice-mail/sluice/test/controlplane"
 )
 
-// folder is a folder of manifests that a limiter follows, inside a synctest bubble: its polls cost no time.
+// folder is a folder of manifests that a limiter follows, inside a synctest bubble: its polls cost
+// no time.
 type folder struct {
 	t       *testing.T
 	dir     string
 	limiter *limiter.Limiter
 	log     *lines
+	written int
 }
 
 func inFolder(t *testing.T, files map[string]string, test func(*folder)) {
 	t.Helper()
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		f := &folder{t: t, dir: dir, limiter: limiter.New(limiter.Options{}), log: &lines{}}
+	inFaultyFolder(t, controllers.Faults{}, func(f *folder) {
 		for name, content := range files {
 			f.write(name, content)
 		}
-		source, err := controllers.NewFolder(dir, f.limiter, f.log.logger())
+	}, test)
+}
+
+// inFaultyFolder prepares a folder, follows it, and tests. Faults must be over when test returns.
+func inFaultyFolder(t *testing.T, faults controllers.Faults, prepare, test func(*folder)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := &folder{t: t, dir: dir, limiter: limiter.New(limiter.Options{}), log: &lines{}}
+		prepare(f)
+		source, err := controllers.NewPolledFolder(t.Context(), dir, f.limiter, f.log.logger(), faults)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		stopped := make(chan error)
+		stopped := make(chan error, 1)
 		go func() { stopped <- source.Start(ctx) }()
 		synctest.Wait()
+		defer cancel()
 		test(f)
 		cancel()
 		if err := <-stopped; err != nil {
@@ -47,17 +62,48 @@ func inFolder(t *testing.T, files map[string]string, test func(*folder)) {
 	})
 }
 
+func (f *folder) path(name string) string { return filepath.Join(f.dir, name) }
+
+// write writes a file, each time with another time of modification: a bubble's hour may pass within
+// the granule of the real clock in which two writes look the same.
 func (f *folder) write(name, content string) {
 	f.t.Helper()
-	if err := os.WriteFile(filepath.Join(f.dir, name), []byte(content), 0o600); err != nil {
+	f.written++
+	at := time.Unix(1_000_000+int64(f.written), 0)
+	f.do(os.WriteFile(f.path(name), []byte(content), 0o600), os.Chtimes(f.path(name), at, at))
+}
+
+func (f *folder) do(errs ...error) {
+	f.t.Helper()
+	if err := errors.Join(errs...); err != nil {
 		f.t.Fatal(err)
 	}
 }
 
-// polls lets the folder be read so many times.
-func (f *folder) polls(n int) {
-	<-time.After(time.Duration(n) * controllers.PollInterval)
+// after lets time pass.
+func (f *folder) after(d time.Duration) {
+	<-time.After(d)
 	synctest.Wait()
+}
+
+// settles lets so much time pass that a change is in force: a second.
+func (f *folder) settles() { f.after(time.Second) }
+
+// send commits a mail, and sent is how many the last minute holds.
+func (f *folder) send(name string) {
+	f.t.Helper()
+	if _, err := f.limiter.Commit(limiter.Instant{}, limiter.Key{Namespace: "n", Name: name}, "", 1); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *folder) sent(name string) int64 {
+	f.t.Helper()
+	u, err := f.limiter.Usage(limiter.Instant{}, limiter.Key{Namespace: "n", Name: name})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return u.Windows[limiter.Minute].Used
 }
 
 // limit is the per-minute limit in force, -1 for an account that is not there.
@@ -94,65 +140,379 @@ func TestFolderIsFollowed(t *testing.T) {
 		f.want("at the start", "a", 1)
 		f.want("at the start", "b", 2)
 		f.want("at the start", "c", 3)
-
-		if _, err := f.limiter.Commit(limiter.Instant{}, limiter.Key{Namespace: "n", Name: "a"}, "", 1); err != nil {
-			t.Fatal(err)
+		if !f.limiter.Loaded() {
+			t.Error("it did not open")
 		}
+
+		f.send("a")
+		f.send("b")
 		f.write("a.yaml", manifest("a", "9"))
-		f.polls(2)
+		f.settles()
 		f.want("after the edit", "a", 9)
-		f.want("after it was taken out", "b", -1)
-		u, _ := f.limiter.Usage(limiter.Instant{}, limiter.Key{Namespace: "n", Name: "a"})
-		if u.Windows[limiter.Minute].Used != 1 {
+		f.want("soon after it was taken out", "b", 2)
+		if f.sent("a") != 1 {
 			t.Error("an edit lost the history")
 		}
-
-		if err := os.Remove(filepath.Join(f.dir, "c.json")); err != nil {
-			t.Fatal(err)
+		f.write("a.yaml", manifest("a", "9")+"---\n"+manifest("b", "5"))
+		f.settles()
+		f.want("after it was put back", "b", 5)
+		if f.sent("b") != 1 {
+			t.Error("an edit that was undone within 10 s lost the history")
 		}
-		f.polls(2)
+		f.write("a.yaml", manifest("a", "9"))
+		f.after(controllers.Grace - time.Second)
+		f.want("almost 10 s after it was taken out", "b", 5)
+		f.after(2 * time.Second)
+		f.want("10 s after it was taken out", "b", -1)
+
+		f.do(os.Remove(f.path("c.json")))
+		f.settles()
 		f.want("after its file was removed", "c", -1)
+
+		f.send("a")
+		f.do(os.Rename(f.path("a.yaml"), f.path("z.yaml")))
+		f.settles()
+		f.want("after its file was renamed", "a", 9)
+		if f.sent("a") != 2 {
+			t.Error("to rename the file lost the history")
+		}
+	})
+}
+
+func TestFolderReadsListsItemByItem(t *testing.T) {
+	item := func(name, limit string) string {
+		return "- " + strings.ReplaceAll(strings.TrimSpace(manifest(name, limit)), "\n", "\n  ") + "\n"
+	}
+	list := "apiVersion: v1\nkind: List\nmetadata: {resourceVersion: \"\"}\nitems:\n"
+	accounts := "apiVersion: sluice.dev/v1alpha1\nkind: MailAccountList\nitems:\n"
+	inFolder(t, map[string]string{
+		"list.yaml":  list + item("a", "1") + "- {apiVersion: v1, kind: Secret, metadata: {name: s}}\n" + item("b", "2"),
+		"typed.yaml": accounts + item("c", "3") + "- {metadata: {name: d, namespace: \"n\"}, spec: {limits: {perMinute: 4}}}\n",
+	}, func(f *folder) {
+		for name, limit := range map[string]int64{"a": 1, "b": 2, "c": 3, "d": 4} {
+			f.want("of a list", name, limit)
+		}
+		f.write("list.yaml", list+item("a", "5")+item("b", "0"))
+		f.settles()
+		f.want("of a list with a wrong item", "a", 1)
+		if want := "list.yaml:16: items[1].spec.limits.perMinute: Invalid value: 0: must be 1 or more"; !f.log.contains(want) {
+			t.Errorf("the log does not say %s:\n%s", want, f.log.text.String())
+		}
+	})
+}
+
+// While a manifest is not understood, what it held stays in force, and others are followed.
+func TestFolderKeepsWhatAFileHeld(t *testing.T) {
+	for name, tc := range map[string]struct {
+		damage   func(f *folder, path string)
+		harmless bool // in a file that has held no account
+	}{
+		"is emptied": {func(f *folder, _ string) { f.write("a.yaml", "") }, true},
+		"is commented out": {func(f *folder, _ string) {
+			f.write("a.yaml", "# "+strings.ReplaceAll(manifest("a", "1"), "\n", "\n# "))
+		}, true},
+		"is half written":     {func(f *folder, _ string) { f.write("a.yaml", manifest("a", "1")[:60]) }, false},
+		"is wrong":            {func(f *folder, _ string) { f.write("a.yaml", manifest("a", "0")) }, false},
+		"is a dangling link":  {func(f *folder, path string) { f.do(os.Remove(path), os.Symlink("nowhere.yaml", path)) }, false},
+		"is a link to itself": {func(f *folder, path string) { f.do(os.Remove(path), os.Symlink("a.yaml", path)) }, false},
+		"is a folder":         {func(f *folder, path string) { f.do(os.Remove(path), os.Mkdir(path, 0o700)) }, false},
+		"is a FIFO":           {func(f *folder, path string) { f.do(os.Remove(path), syscall.Mkfifo(path, 0o600)) }, false},
+		"is a link to a FIFO": {func(f *folder, path string) {
+			f.do(os.Remove(path), syscall.Mkfifo(f.path("fifo"), 0o600), os.Symlink("fifo", path))
+		}, false},
+		"is a device": {func(f *folder, path string) { f.do(os.Remove(path), os.Symlink("/dev/zero", path)) }, false},
+	} {
+		t.Run("a file that "+name, func(t *testing.T) {
+			inFolder(t, map[string]string{"a.yaml": manifest("a", "1"), "b.yaml": manifest("b", "1")}, func(f *folder) {
+				f.send("a")
+				tc.damage(f, f.path("a.yaml"))
+				f.write("b.yaml", manifest("b", "2"))
+				f.settles()
+				f.want("in the good file", "b", 2)
+				f.after(time.Hour)
+				f.want("in the file that "+name, "a", 1)
+				if !f.log.contains("broken file; its accounts stay as they were") {
+					t.Errorf("the log does not tell:\n%s", f.log.text.String())
+				}
+				f.do(os.RemoveAll(f.path("a.yaml")))
+				f.write("a.yaml", manifest("a", "3"))
+				f.settles()
+				f.want("once it is right", "a", 3)
+				if f.sent("a") != 1 {
+					t.Error("the history is lost")
+				}
+			})
+		})
+		t.Run("at the start, a file that "+name, func(t *testing.T) {
+			inFaultyFolder(t, controllers.Faults{}, func(f *folder) {
+				f.write("a.yaml", manifest("a", "1"))
+				f.write("b.yaml", manifest("b", "1"))
+				tc.damage(f, f.path("a.yaml"))
+			}, func(f *folder) {
+				f.after(time.Hour)
+				if f.limiter.Loaded() != tc.harmless {
+					t.Errorf("it has opened: %v", f.limiter.Loaded())
+				}
+				f.do(os.RemoveAll(f.path("a.yaml")))
+				f.write("a.yaml", manifest("a", "3"))
+				f.settles()
+				f.want("once it is right", "a", 3)
+				if !f.limiter.Loaded() {
+					t.Error("it did not open")
+				}
+			})
+		})
+	}
+}
+
+// Calls that fail, and calls that hang. A file whose calls hang is not followed, others are, and
+// Start returns.
+func TestFolderWithFaults(t *testing.T) {
+	for name, tc := range map[string]struct {
+		hang  bool
+		stats bool // the fault is that of stat, otherwise of read
+	}{
+		"stat fails": {false, true}, "read fails": {false, false}, "stat hangs": {true, true}, "read hangs": {true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var broken atomic.Bool
+			over := make(chan struct{})
+			fault := func(path string) error {
+				if filepath.Base(path) != "a.yaml" || !broken.Load() {
+					return nil
+				}
+				if tc.hang {
+					<-over
+					return nil
+				}
+				return syscall.EIO
+			}
+			faults := controllers.Faults{Read: fault}
+			if tc.stats {
+				faults = controllers.Faults{Stat: fault}
+			}
+			inFaultyFolder(t, faults, func(f *folder) {
+				over = make(chan struct{}) // of this bubble
+				f.write("a.yaml", manifest("a", "1"))
+				f.write("b.yaml", manifest("b", "1"))
+			}, func(f *folder) {
+				f.send("a")
+				broken.Store(true)
+				f.write("a.yaml", manifest("a", "2")) // so that it must be read
+				f.after(2 * time.Second)
+				for limit := range int64(5) {
+					f.write("b.yaml", manifest("b", strconv.FormatInt(limit+10, 10)))
+					f.settles()
+					f.want("in the other file", "b", limit+10)
+				}
+				f.after(time.Minute)
+				f.want("in the file with the fault", "a", 1)
+				if n := f.log.count("broken file; its accounts stay as they were"); n != 1 {
+					t.Errorf("the log tells it %d times:\n%s", n, f.log.text.String())
+				}
+				broken.Store(false)
+				close(over)
+				f.after(2 * time.Second)
+				f.want("when the fault is over", "a", 2)
+				if f.sent("a") != 1 {
+					t.Error("the history is lost")
+				}
+			})
+		})
+	}
+}
+
+func TestFolderStopsWhileCallsHang(t *testing.T) {
+	for name, hangs := range map[string]func(call, base string) bool{
+		"about one file":     func(call, base string) bool { return call == "stat" && base == "a.yaml" },
+		"about all files":    func(call, _ string) bool { return call == "read" },
+		"about the folder":   func(call, _ string) bool { return call == "list" },
+		"of every kind here": func(_, _ string) bool { return true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				over := make(chan struct{})
+				defer close(over)
+				var dead atomic.Bool
+				fault := func(call string) func(string) error {
+					return func(path string) error {
+						if dead.Load() && hangs(call, filepath.Base(path)) {
+							<-over
+						}
+						return nil
+					}
+				}
+				f := &folder{t: t, dir: dir, limiter: limiter.New(limiter.Options{}), log: &lines{}}
+				for i := range 100 {
+					f.write(fmt.Sprintf("f%d.yaml", i), manifest("f"+strconv.Itoa(i), "1"))
+				}
+				f.write("a.yaml", manifest("a", "1"))
+				source, err := controllers.NewPolledFolder(t.Context(), dir, f.limiter, f.log.logger(),
+					controllers.Faults{Stat: fault("stat"), Read: fault("read"), List: fault("list")})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				stopped := make(chan error, 1)
+				go func() { stopped <- source.Start(ctx) }()
+				f.after(time.Minute)
+				dead.Store(true)
+				for i := range 100 {
+					f.write(fmt.Sprintf("f%d.yaml", i), manifest("f"+strconv.Itoa(i), "2"))
+				}
+				f.after(time.Minute)
+				f.want("in a file that hung", "a", 1)
+				began := time.Now()
+				cancel()
+				if err := <-stopped; err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took > 0 {
+					t.Errorf("it took %s to stop", took)
+				}
+			})
+		})
+	}
+}
+
+// A folder that hangs at the start is waited for, until the context ends.
+func TestFolderThatHangsAtTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over := make(chan struct{})
+		defer close(over)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		log := &lines{}
+		_, err := controllers.NewPolledFolder(ctx, "/", limiter.New(limiter.Options{}), log.logger(),
+			controllers.Faults{List: func(string) error { <-over; return nil }})
+		if !errors.Is(err, context.DeadlineExceeded) || log.count("does not answer") != 1 {
+			t.Errorf("got %v, the log is %s", err, log.text.String())
+		}
+	})
+}
+
+// More files hang than there may be threads that wait for them: it neither opens nor forgets.
+func TestFolderOfWhichEveryFileHangs(t *testing.T) {
+	over := make(chan struct{})
+	var dead atomic.Bool
+	dead.Store(true)
+	inFaultyFolder(t, controllers.Faults{Stat: func(string) error {
+		if dead.Load() {
+			<-over
+		}
+		return nil
+	}}, func(f *folder) {
+		over = make(chan struct{})
+		for i := range 1100 {
+			f.write(fmt.Sprintf("f%d.yaml", i), manifest("f"+strconv.Itoa(i), "1"))
+		}
+	}, func(f *folder) {
+		f.after(time.Minute)
+		if f.limiter.Loaded() || !f.log.contains("1000 of its files do not answer") {
+			t.Errorf("loaded is %v, the log is %s", f.limiter.Loaded(), f.log.text.String())
+		}
+		dead.Store(false)
+		close(over)
+		f.after(10 * time.Second)
+		if !f.limiter.Loaded() {
+			t.Error("it did not open once the files answered")
+		}
+		f.want("once the files answered", "f1099", 1)
 	})
 }
 
 func TestFolderDoesNotTrustAFileBeingWritten(t *testing.T) {
 	inFolder(t, map[string]string{"a.yaml": manifest("a", "1")}, func(f *folder) {
-		f.write("a.yaml", "") // an editor has emptied the file
-		f.polls(1)
-		f.want("while it is empty", "a", 1)
+		for range 20 { // editors that empty a file, or take it away, and write it a moment later
+			f.send("a")
+			f.write("a.yaml", "")
+			f.after(controllers.Settle / 2)
+			f.write("a.yaml", manifest("a", "2"))
+			f.settles()
+			f.want("once it is written", "a", 2)
+			f.do(os.Remove(f.path("a.yaml")))
+			f.after(controllers.Settle / 2)
+			f.write("a.yaml", manifest("a", "1"))
+			f.settles()
+			f.want("once it is back", "a", 1)
+			f.after(controllers.PollInterval / 7)
+		}
+		if f.sent("a") != 20 {
+			t.Errorf("of 20 mails %d are left", f.sent("a"))
+		}
+	})
+}
+
+// An edit that leaves size and times as they were is found for as long as that can happen by
+// accident.
+func TestFolderReadsAgainWhatHasJustChanged(t *testing.T) {
+	inFolder(t, nil, func(f *folder) {
+		at := time.Unix(1_000_000, 0)
+		f.write("a.yaml", manifest("a", "1"))
+		f.do(os.Chtimes(f.path("a.yaml"), at, at))
+		f.settles()
+		f.want("at first", "a", 1)
+		file, err := os.OpenFile(f.path("a.yaml"), os.O_WRONLY, 0)
+		f.do(err)
+		_, err = file.WriteAt([]byte(manifest("a", "2")), 0)
+		f.do(err, file.Close(), os.Chtimes(f.path("a.yaml"), at, at))
+		f.after(2 * time.Second)
+		f.want("after an edit of the same size and time", "a", 2)
+	})
+}
+
+// A mounted ConfigMap is swapped as a whole: its files are links through ..data, which is renamed.
+func TestFolderOfAMountedConfigMap(t *testing.T) {
+	publish := func(f *folder, version string, files map[string]string) {
+		f.do(os.Mkdir(f.path("..v"+version), 0o700))
+		for name, content := range files {
+			f.write("..v"+version+"/"+name, content)
+		}
+		f.do(os.Symlink("..v"+version, f.path("..data_tmp")), os.Rename(f.path("..data_tmp"), f.path("..data")))
+	}
+	inFaultyFolder(t, controllers.Faults{}, func(f *folder) {
+		publish(f, "1", map[string]string{"a.yaml": manifest("a", "1"), "b.yaml": manifest("b", "1")})
+		f.do(os.Symlink("..data/a.yaml", f.path("a.yaml")), os.Symlink("..data/b.yaml", f.path("b.yaml")))
+	}, func(f *folder) {
+		f.send("a")
+		publish(f, "2", map[string]string{"a.yaml": manifest("a", "2"), "b.yaml": manifest("b", "1")})
+		f.do(os.RemoveAll(f.path("..v1")))
+		f.settles()
+		f.want("after the swap", "a", 2)
+		if f.sent("a") != 1 {
+			t.Error("the swap lost the history")
+		}
+		publish(f, "3", map[string]string{"a.yaml": manifest("a", "2")})
+		f.do(os.Remove(f.path("b.yaml")), os.RemoveAll(f.path("..v2")))
+		f.settles()
+		f.want("after its key was removed", "b", -1)
+	})
+}
+
+func TestFolderThatGoesAwayChangesNothing(t *testing.T) {
+	inFolder(t, map[string]string{"a.yaml": manifest("a", "1")}, func(f *folder) {
+		f.do(os.Rename(f.dir, f.dir+".away"))
+		f.after(time.Hour)
+		f.want("without the folder", "a", 1)
+		if f.log.count("cannot be read") != 1 {
+			t.Errorf("the log does not tell once:\n%s", f.log.text.String())
+		}
+		f.do(os.Rename(f.dir+".away", f.dir))
 		f.write("a.yaml", manifest("a", "2"))
-		f.polls(2)
-		f.want("once it is written", "a", 2)
+		f.settles()
+		f.want("when it is back", "a", 2)
 	})
 }
 
-func TestFolderKeepsWhatABrokenFileHeld(t *testing.T) {
-	inFolder(t, map[string]string{"a.yaml": manifest("a", "1"), "b.yaml": manifest("b", "1")}, func(f *folder) {
-		f.write("a.yaml", manifest("a", "0"))
-		f.write("b.yaml", manifest("b", "2"))
-		f.polls(2)
-		f.want("in the broken file", "a", 1)
-		f.want("in the good one", "b", 2)
-		if want := "a.yaml:6: spec.limits.perMinute: Invalid value: 0: must be 1 or more"; !f.log.contains(want) {
-			t.Errorf("the log does not say %s:\n%s", want, f.log.text.String())
-		}
-		f.write("a.yaml", manifest("a", "3"))
-		f.polls(2)
-		f.want("once it is right", "a", 3)
-	})
+func TestFolderThatIsMissing(t *testing.T) {
+	_, err := controllers.NewFolder(t.Context(), filepath.Join(t.TempDir(), "nope"), limiter.New(limiter.Options{}), (&lines{}).logger())
+	if err == nil || !strings.Contains(err.Error(), "nope: no such file or directory") {
+		t.Errorf("got %v", err)
+	}
 }
 
-func TestFolderOpensOnceEachFileWasRight(t *testing.T) {
-	inFolder(t, map[string]string{"a.yaml": manifest("a", "1"), "b.yaml": "{"}, func(f *folder) {
-		if f.limiter.Loaded() {
-			t.Error("it opened, though accounts of b.yaml are unknown")
-		}
-		f.write("b.yaml", manifest("b", "1"))
-		f.polls(2)
-		if !f.limiter.Loaded() {
-			t.Error("it did not open")
-		}
-	})
+func TestEmptyFolderOpens(t *testing.T) {
 	inFolder(t, nil, func(f *folder) {
 		if !f.limiter.Loaded() {
 			t.Error("it did not open on an empty folder")
@@ -160,23 +520,50 @@ func TestFolderOpensOnceEachFileWasRight(t *testing.T) {
 	})
 }
 
-func TestFolderThatGoesAwayChangesNothing(t *testing.T) {
-	inFolder(t, map[string]string{"a.yaml": manifest("a", "1")}, func(f *folder) {
-		if err := os.RemoveAll(f.dir); err != nil {
-			t.Fatal(err)
+// TestFolderIsWokenByEvents in real time, by a folder that would poll again in an hour.
+func TestFolderIsWokenByEvents(t *testing.T) {
+	f := &folder{t: t, dir: t.TempDir(), limiter: limiter.New(limiter.Options{}), log: &lines{}}
+	f.write("a.yaml", manifest("a", "1"))
+	source, err := controllers.NewWatchedFolder(t.Context(), f.dir, f.limiter, f.log.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- source.Start(ctx) }()
+	controlplane.Eventually(t, "the first reading", func() error {
+		if !f.limiter.Loaded() {
+			return errors.New("not loaded")
 		}
-		f.polls(3)
-		f.want("without the folder", "a", 1)
-		if !f.log.contains("cannot be read") {
-			t.Error("the log does not tell")
-		}
+		return nil
 	})
-}
-
-func TestFolderThatIsMissing(t *testing.T) {
-	_, err := controllers.NewFolder(filepath.Join(t.TempDir(), "nope"), limiter.New(limiter.Options{}), (&lines{}).logger())
-	if err == nil || !strings.Contains(err.Error(), "nope: no such file or directory") {
-		t.Errorf("got %v", err)
+	for _, change := range []struct {
+		name string
+		do   func()
+		want int64
+	}{
+		{"an edit", func() { f.write("a.yaml", manifest("a", "2")) }, 2},
+		{"a new file", func() { f.write("b.yaml", manifest("a", "1")); f.do(os.Remove(f.path("a.yaml"))) }, 1},
+		{"a rename", func() { f.write("tmp", manifest("a", "7")); f.do(os.Rename(f.path("tmp"), f.path("a.yaml"))) }, 7},
+		{"a swap of links", func() {
+			f.do(os.MkdirAll(f.path("..v"), 0o700))
+			f.write("..v/a.yaml", manifest("a", "8"))
+			_ = os.Remove(f.path("..data"))
+			f.do(os.Symlink("..v", f.path("tmp")), os.Rename(f.path("tmp"), f.path("..data")))
+			f.do(os.Symlink("..data/a.yaml", f.path("tmp")), os.Rename(f.path("tmp"), f.path("a.yaml")))
+		}, 8},
+	} {
+		change.do()
+		controlplane.Eventually(t, change.name, func() error {
+			if got := f.limit("a"); got != change.want {
+				return fmt.Errorf("the limit is %d, want %d", got, change.want)
+			}
+			return nil
+		})
+	}
+	cancel()
+	if err := <-stopped; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -212,7 +599,8 @@ func TestBrokenManifestsSayWhere(t *testing.T) {
 	}
 }
 
-// TestSamplesFromAFolder wants the folder to think of the samples as the API server does; see api/v1alpha1.
+// TestSamplesFromAFolder wants the folder to think of the samples as the API server does; see
+// api/v1alpha1.
 func TestSamplesFromAFolder(t *testing.T) {
 	for kind, valid := range map[string]bool{"valid": true, "invalid": false} {
 		files, err := filepath.Glob(filepath.Join(controlplane.Root, "config", "samples", kind, "*.yaml"))

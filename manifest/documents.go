@@ -20,8 +20,14 @@ type document struct {
 	line int    // of the file, 1-based, at which text begins
 }
 
-// split divides a file into its documents, as kubectl does. JSON objects follow each other with or without space; what
-// follows the first object, and is no JSON, is YAML. Documents that are empty are left out.
+var (
+	errAfterSeparator = errors.New("nothing but a comment may follow --- in its line")
+	errAfterEnd       = errors.New("what follows ... is not read; put --- before it")
+)
+
+// split divides a file into its documents, as kubectl does. JSON objects follow each other with or
+// without space; what follows the first object, and is no JSON, is YAML. Documents that are empty
+// are left out.
 //
 // The documents before an error are returned with it.
 func split(content []byte) ([]document, error) {
@@ -47,7 +53,8 @@ func split(content []byte) ([]document, error) {
 	return documents, jsonErr
 }
 
-// splitJSON reads JSON objects up to the first thing that is none. End is where the last of them ends.
+// splitJSON reads JSON objects up to the first thing that is none. End is where the last of them
+// ends.
 func splitJSON(content []byte) (documents []document, end int, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	for {
@@ -66,12 +73,13 @@ func splitJSON(content []byte) (documents []document, end int, err error) {
 		end = int(decoder.InputOffset())
 		if !bytes.Equal(object, []byte("null")) {
 			start := end - len(object)
-			documents = append(documents, document{json: object, text: content[start:end], line: lineAt(content, start)})
+			documents = append(documents, document{object, content[start:end], lineAt(content, start)})
 		}
 	}
 }
 
-// splitYAML reads YAML that begins in the given line. A line that begins with --- separates, whatever it is a part of.
+// splitYAML reads YAML that begins in the given line. A line that begins with --- separates,
+// whatever it is a part of.
 func splitYAML(content []byte, line int) (documents []document, err error) {
 	start, from, to := line, 0, 0
 	take := func() error {
@@ -84,7 +92,7 @@ func splitYAML(content []byte, line int) (documents []document, err error) {
 	for text := range bytes.Lines(content) {
 		if after, ok := bytes.CutPrefix(text, []byte("---")); ok {
 			if after = bytes.TrimSpace(after); len(after) > 0 && after[0] != '#' {
-				return documents, &Error{Line: line, Err: errors.New("nothing but a comment may follow --- in its line")}
+				return documents, &Error{Line: line, Err: errAfterSeparator}
 			}
 			if err := take(); err != nil {
 				return documents, err
@@ -107,9 +115,10 @@ func convertYAML(text []byte, line int) (*document, error) {
 	}
 	converted, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
-		// The message counts lines from the document's beginning. Said of a text that begins where the file does, it
-		// counts from there.
-		if _, fromStart := yaml.YAMLToJSONStrict(append(bytes.Repeat([]byte("\n"), line-1), text...)); fromStart != nil {
+		// The message counts lines from the document's beginning. Said of a text that begins where
+		// the file does, it counts from there.
+		padded := append(bytes.Repeat([]byte("\n"), line-1), text...)
+		if _, fromStart := yaml.YAMLToJSONStrict(padded); fromStart != nil {
 			err = fromStart
 		}
 		return nil, &Error{Err: err}
@@ -120,7 +129,8 @@ func convertYAML(text []byte, line int) (*document, error) {
 	return &document{json: converted, text: text, line: line}, nil
 }
 
-// nothingAfterTheEnd refuses what stands behind the mark ... of a document's end. kubectl would leave it out in silence.
+// nothingAfterTheEnd refuses what stands behind the mark ... of a document's end. kubectl would
+// leave it out in silence.
 func nothingAfterTheEnd(text []byte, line int) error {
 	ended := false
 	for l := range bytes.Lines(text) {
@@ -129,7 +139,7 @@ func nothingAfterTheEnd(text []byte, line int) error {
 		case bytes.HasPrefix(l, []byte("...")) && (len(content) == 3 || content[3] == ' ' || content[3] == '#'):
 			ended = true
 		case ended && len(content) > 0 && content[0] != '#':
-			return &Error{Line: line, Err: errors.New("what follows ... is not read; put --- before it")}
+			return &Error{Line: line, Err: errAfterEnd}
 		}
 		line++
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-mail/sluice/manifest"
 )
 
-// FuzzParse wants any file to be refused with errors that name it, or to hold accounts that the API server would
-// take, and that read the same once they are written again.
+// FuzzParse wants any file to be refused with errors that name it, or to hold accounts that the API
+// server would take, and that read the same once they are written again.
 func FuzzParse(f *testing.F) {
 	samples, err := filepath.Glob(filepath.Join("..", "config", "samples", "*", "*.yaml"))
 	if err != nil || len(samples) == 0 {
@@ -58,7 +58,8 @@ func wantManifestErrors(t *testing.T, err error) {
 	_ = err.Error()
 }
 
-// wantValid wants an account to be one that the API server would take, and to read the same once it is written.
+// wantValid wants an account to be one that the API server would take, and to read the same once it
+// is written.
 func wantValid(t *testing.T, account *v1alpha1.MailAccount) {
 	t.Helper()
 	for _, err := range account.Spec.Validate() {

@@ -7,8 +7,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// lineOf is the line of a field in the file, or of the innermost parent that is there. It is for messages alone, and
-// parses the document once more.
+// lineOf is the line of a field in the file, or of the innermost parent that is there. It is for
+// messages alone, and parses the document once more.
 func (d *document) lineOf(path string) int {
 	var root yaml.Node
 	if err := yaml.Unmarshal(d.text, &root); err != nil || len(root.Content) != 1 {
@@ -43,11 +43,13 @@ func child(node *yaml.Node, name string) (line int, value *yaml.Node) {
 		if err == nil && i >= 0 && i < len(node.Content) {
 			return node.Content[i].Line, node.Content[i]
 		}
+	default:
 	}
 	return 0, nil
 }
 
-// quoted is what stands between the first double quotes of a message, such as: unknown field "spec.limit".
+// quoted is what stands between the first double quotes of a message, such as: unknown field
+// "spec.limit".
 func quoted(message string) string {
 	_, rest, _ := strings.Cut(message, `"`)
 	name, _, _ := strings.Cut(rest, `"`)

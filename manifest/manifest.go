@@ -1,5 +1,5 @@
-// Package manifest reads MailAccounts from files. It takes what kubectl and the API server take, refuses what they
-// refuse, and says where something is wrong.
+// Package manifest reads MailAccounts from files. It takes what kubectl and the API server take,
+// refuses what they refuse, and says where something is wrong.
 //
 //   - documents.go: a file becomes documents, as kubectl divides and converts it.
 //   - objects.go: a document becomes objects; a list is read item by item.
@@ -40,15 +40,16 @@ func (e *Error) Unwrap() error { return e.Err }
 type Content struct {
 	// Accounts are its MailAccounts, as the API server would store them.
 	Accounts []v1alpha1.MailAccount
-	// Documents is the number of documents, whatever they are about. It is 0 for a file that is empty or holds
-	// nothing but comments.
+	// Documents is the number of documents, whatever they are about. It is 0 for a file that is
+	// empty or holds nothing but comments.
 	Documents int
 }
 
-// Parse reads a YAML or JSON file of any number of documents. It leaves out documents of other API groups. A document
-// without a namespace means the namespace "default", as it does for kubectl.
+// Parse reads a YAML or JSON file of any number of documents. It leaves out documents of other API
+// groups. A document without a namespace means the namespace "default", as it does for kubectl.
 //
-// All errors are Errors. With any of them there is no content: a file is right as a whole or not at all.
+// All errors are Errors. With any of them there is no content: a file is right as a whole or not at
+// all.
 func Parse(file string, content []byte) (Content, error) {
 	var read Content
 	documents, err := split(content)

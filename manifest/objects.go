@@ -80,8 +80,9 @@ func (o *object) isList() bool {
 	return false
 }
 
-// isAccount reports whether an object is a MailAccount, rather than somebody else's. Of our group there are
-// MailAccounts of one version. Anything else of it is an error, and so is an object that does not say what it is.
+// isAccount reports whether an object is a MailAccount, rather than somebody else's. Of our group
+// there are MailAccounts of one version. Anything else of it is an error, and so is an object that
+// does not say what it is.
 func (o *object) isAccount() (bool, error) {
 	apiVersion, says := o.says()
 	group, _, _ := strings.Cut(apiVersion, "/")
@@ -91,7 +92,8 @@ func (o *object) isAccount() (bool, error) {
 	case says == "List":
 		return false, errors.New("a list must have apiVersion v1, and be no item of a list")
 	case says == "", apiVersion == "", says == kind, group == v1alpha1.SchemeGroupVersion.Group:
-		return false, fmt.Errorf("must be %s with apiVersion %s, not %q with apiVersion %q", kind, v1alpha1.SchemeGroupVersion, says, apiVersion)
+		return false, fmt.Errorf("must be %s with apiVersion %s, not %q with apiVersion %q",
+			kind, v1alpha1.SchemeGroupVersion, says, apiVersion)
 	}
 	return false, nil
 }

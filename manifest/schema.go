@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	v1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	structural "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
@@ -27,14 +27,16 @@ import (
 	"github.com/sluice-mail/sluice/config/crd"
 )
 
-// accountSchema is the schema of the CustomResourceDefinition, in the forms in which the API server uses it.
+// accountSchema is the schema of the CustomResourceDefinition, in the forms in which the API server
+// uses it.
 type accountSchema struct {
 	structural *structural.Structural
 	values     validation.SchemaValidator
 	rules      *cel.Validator // CEL
 }
 
-// mailAccounts is the schema of MailAccounts. To compile its rules takes some 10 ms, so it waits until it is needed.
+// mailAccounts is the schema of MailAccounts. To compile its rules takes some 10 ms, so it waits
+// until it is needed.
 var mailAccounts = sync.OnceValue(func() *accountSchema {
 	s, err := newAccountSchema(crd.MailAccounts)
 	if err != nil {
@@ -44,21 +46,23 @@ var mailAccounts = sync.OnceValue(func() *accountSchema {
 })
 
 func newAccountSchema(definition []byte) (*accountSchema, error) {
-	var parsed apiextensionsv1.CustomResourceDefinition
+	var parsed v1.CustomResourceDefinition
 	if err := yaml.UnmarshalStrict(definition, &parsed); err != nil {
 		return nil, err
 	}
 	version := v1alpha1.SchemeGroupVersion.Version
-	at := slices.IndexFunc(parsed.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool { return v.Name == version })
+	isOurs := func(v v1.CustomResourceDefinitionVersion) bool { return v.Name == version }
+	at := slices.IndexFunc(parsed.Spec.Versions, isOurs)
 	if at < 0 {
 		return nil, fmt.Errorf("there is no version %s", version)
 	}
+	openAPI := parsed.Spec.Versions[at].Schema.OpenAPIV3Schema
 	var props apiextensions.JSONSchemaProps
-	if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(parsed.Spec.Versions[at].Schema.OpenAPIV3Schema, &props, nil); err != nil {
+	err := v1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(openAPI, &props, nil)
+	if err != nil {
 		return nil, err
 	}
 	s := &accountSchema{}
-	var err error
 	if s.structural, err = structural.NewStructural(&props); err != nil {
 		return nil, err
 	}
@@ -76,7 +80,8 @@ type problem struct {
 	err   error
 }
 
-// in is the error, as one of an object that is a part of a document. The API server's messages name the field.
+// in is the error, as one of an object that is a part of a document. The API server's messages name
+// the field.
 func (p *problem) in(path string) error {
 	if err := (*field.Error)(nil); path != "" && errors.As(p.err, &err) {
 		named := *err
@@ -86,8 +91,9 @@ func (p *problem) in(path string) error {
 	return p.err
 }
 
-// create makes of an object what the API server would store, or says why it would refuse it. It takes the server's
-// steps for a server-side apply of a new object, in its order. It changes the object.
+// create makes of an object what the API server would store, or says why it would refuse it. It
+// takes the server's steps for a server-side apply of a new object, in its order. It changes the
+// object.
 func (s *accountSchema) create(body map[string]any) (v1alpha1.MailAccount, []problem) {
 	metadata, problems := s.decode(body)
 	if metadata == nil {
@@ -107,21 +113,24 @@ func (s *accountSchema) create(body map[string]any) (v1alpha1.MailAccount, []pro
 	return account, nil
 }
 
-// decode drops fields that the schema does not know, which is a problem, and fills in defaults, also for nulls. There is
-// no metadata if it cannot be read.
+// decode drops fields that the schema does not know, which is a problem, and fills in defaults,
+// also for nulls. There is no metadata if it cannot be read.
 func (s *accountSchema) decode(body map[string]any) (*metav1.ObjectMeta, []problem) {
-	metadata, found, unknown, err := objectmeta.GetObjectMetaWithOptions(body, objectmeta.ObjectMetaOptions{ReturnUnknownFieldPaths: true})
+	metadata, found, unknown, err := objectmeta.GetObjectMetaWithOptions(body,
+		objectmeta.ObjectMetaOptions{ReturnUnknownFieldPaths: true})
 	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-		return nil, []problem{{"metadata." + wrong.Field, fmt.Errorf("must be of type %s, not %s", wrong.Type, wrong.Value)}}
+		err := fmt.Errorf("must be of type %s, not %s", wrong.Type, wrong.Value)
+		return nil, []problem{{"metadata." + wrong.Field, err}}
 	} else if err != nil {
 		return nil, []problem{{"metadata", err}}
 	}
 	if !found {
 		metadata = &metav1.ObjectMeta{}
 	}
-	unknown = append(unknown, pruning.PruneWithOptions(body, s.structural, true, structural.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})...)
-	// A create drops nulls where there is no default, and a server-side apply refuses them. So do we: nobody who
-	// writes `perDay:` means an account without that limit.
+	unknown = append(unknown, pruning.PruneWithOptions(body, s.structural, true,
+		structural.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})...)
+	// A create drops nulls where there is no default, and a server-side apply refuses them. So do
+	// we: nobody who writes `perDay:` means an account without that limit.
 	defaulting.Default(body, s.structural)
 	var problems []problem
 	for _, path := range unknown {
@@ -143,11 +152,13 @@ func prepare(body map[string]any, metadata *metav1.ObjectMeta) {
 
 // validate returns what the API server has against an object, in its words.
 func (s *accountSchema) validate(body map[string]any, metadata *metav1.ObjectMeta) field.ErrorList {
-	errs := metavalidation.ValidateObjectMeta(metadata, true, metavalidation.NameIsDNSSubdomain, field.NewPath("metadata"))
+	errs := metavalidation.ValidateObjectMeta(metadata, true, metavalidation.NameIsDNSSubdomain,
+		field.NewPath("metadata"))
 	errs = append(errs, validation.ValidateCustomResource(nil, body, s.values)...)
 	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, s.structural, body)...)
 	if !slices.ContainsFunc(errs, keepsRulesFromRunning) {
-		broken, _ := s.rules.Validate(context.Background(), nil, s.structural, body, nil, celconfig.RuntimeCELCostBudget)
+		broken, _ := s.rules.Validate(context.Background(), nil, s.structural, body, nil,
+			celconfig.RuntimeCELCostBudget)
 		errs = append(errs, broken...)
 	}
 	for _, err := range errs {
@@ -167,7 +178,8 @@ var hints = map[string]string{
 // keepsRulesFromRunning reports whether CEL rules may make no sense of an object with this error.
 func keepsRulesFromRunning(err *field.Error) bool {
 	switch err.Type {
-	case field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong, field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid:
+	case field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong,
+		field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid:
 		return true
 	default:
 		return false

@@ -163,7 +163,7 @@ var corpus = map[string]string{
 	"an owner of nothing":       of("name: a, ownerReferences: [{}]", "limits: {}"),
 	"two controllers": of("name: a, ownerReferences: [{apiVersion: v1, kind: Secret, name: s, uid: u, controller: true},"+
 		"{apiVersion: v1, kind: Secret, name: t, uid: w, controller: true}]", "limits: {}"),
-	"an unknown field of metadata": of("name: a, nmae: b", "limits: {}"),
+	"an unknown field of metadata": of("name: a, title: b", "limits: {}"),
 	"what the server set": of(`name: a, uid: u, resourceVersion: "7", generation: 5, creationTimestamp: "2026-11-23T07:58:12Z",`+
 		"selfLink: /x", "limits: {}"),
 	"a negative generation": of("name: a, generation: -1", "limits: {}"),
@@ -278,13 +278,13 @@ func utf16(text string) string {
 	return out
 }
 
-// TestFilesAreTakenAsByTheAPIServer puts the corpus through kubectl's way to a real API server and through the folder's
-// parser. Both must refuse, or store the same.
+// TestFilesAreTakenAsByTheAPIServer puts the corpus through kubectl's way to a real API server and
+// through the folder's parser. Both must refuse, or store the same.
 func TestFilesAreTakenAsByTheAPIServer(t *testing.T) {
 	server := dryRun(t)
 	for name, content := range corpus {
 		t.Run(name, func(t *testing.T) {
-			want, refusal := server.apply(t, []byte(content))
+			want, refusal := apply(t, server, []byte(content))
 			file := "x.yaml"
 			if strings.HasPrefix(content, "{") {
 				file = "x.json"
@@ -304,14 +304,14 @@ func TestWhereFilesAreReadMoreStrictly(t *testing.T) {
 	server := dryRun(t)
 	for name, tc := range stricter {
 		t.Run(name, func(t *testing.T) {
-			if _, err := server.apply(t, []byte(tc.content)); err != nil {
+			if _, err := apply(t, server, []byte(tc.content)); err != nil {
 				t.Errorf("kubectl's way refuses it, too: %v", err)
 			}
 			if got, err := manifest.Parse("x.yaml", []byte(tc.content)); err == nil {
 				t.Errorf("it is read as %v, though %s", got.Accounts, tc.why)
 			}
 			if strings.HasPrefix(tc.content, "{") {
-				if _, err := server.create(t, corev1.NamespaceDefault, []byte(tc.content)); err == nil {
+				if _, err := create(t, server, corev1.NamespaceDefault, []byte(tc.content)); err == nil {
 					t.Error("the API server takes it as it stands")
 				}
 			}
@@ -329,7 +329,7 @@ func TestWholeFloatsAreIntegers(t *testing.T) {
 		"0":    "spec.limits.perDay: Invalid value: 0: must be 1 or more; leave perDay out for no limit, or set spec.suspend to true to send nothing",
 	} {
 		t.Run(number, func(t *testing.T) {
-			stored, err := server.create(t, "default", []byte(inJSON(`"name": "a"`, `"limits": {"perDay": `+number+`}`)))
+			stored, err := create(t, server, "default", []byte(inJSON(`"name": "a"`, `"limits": {"perDay": `+number+`}`)))
 			switch {
 			case want != "":
 				if err == nil || !strings.Contains(err.Error(), want) {
@@ -352,10 +352,9 @@ func told(a v1alpha1.MailAccount) any {
 	}
 }
 
-// apiServer is a real one, which decides but stores nothing.
-type apiServer struct{ rest.Interface }
-
-func dryRun(t *testing.T) *apiServer {
+// dryRun returns a client of the real API server, of which each call below is one that stores
+// nothing.
+func dryRun(t *testing.T) rest.Interface {
 	t.Helper()
 	config := rest.CopyConfig(controlplane.Config)
 	config.APIPath, config.GroupVersion = "/apis", &v1alpha1.SchemeGroupVersion
@@ -366,11 +365,11 @@ func dryRun(t *testing.T) *apiServer {
 		t.Fatal(err)
 	}
 	ensureNamespace(t, controlplane.Client(t), corev1.NamespaceDefault)
-	return &apiServer{client}
+	return client
 }
 
 // apply does with a file what kubectl does, and returns what would be stored of our group.
-func (s *apiServer) apply(t *testing.T, content []byte) ([]v1alpha1.MailAccount, error) {
+func apply(t *testing.T, server rest.Interface, content []byte) ([]v1alpha1.MailAccount, error) {
 	t.Helper()
 	objects, err := kubectlReads(content)
 	if err != nil {
@@ -392,11 +391,11 @@ func (s *apiServer) apply(t *testing.T, content []byte) ([]v1alpha1.MailAccount,
 		if err != nil {
 			return nil, err
 		}
-		account, err := s.create(t, o.GetNamespace(), body)
+		account, err := create(t, server, o.GetNamespace(), body)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.serverSideApply(t, o); err != nil {
+		if err := serverSideApply(t, server, o); err != nil {
 			return nil, err
 		}
 		stored = append(stored, *account)
@@ -404,9 +403,9 @@ func (s *apiServer) apply(t *testing.T, content []byte) ([]v1alpha1.MailAccount,
 	return stored, nil
 }
 
-func (s *apiServer) create(t *testing.T, namespace string, body []byte) (*v1alpha1.MailAccount, error) {
+func create(t *testing.T, server rest.Interface, namespace string, body []byte) (*v1alpha1.MailAccount, error) {
 	t.Helper()
-	answer, err := s.Post().Namespace(namespace).Resource("mailaccounts").SetHeader("Content-Type", "application/json").
+	answer, err := server.Post().Namespace(namespace).Resource("mailaccounts").SetHeader("Content-Type", "application/json").
 		Param("fieldValidation", "Strict").Param("dryRun", "All").Body(body).DoRaw(t.Context())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, answer)
@@ -415,9 +414,9 @@ func (s *apiServer) create(t *testing.T, namespace string, body []byte) (*v1alph
 	return &account, yaml.UnmarshalStrict(answer, &account)
 }
 
-// serverSideApply refuses a null that create drops. What kubectl get prints cannot be applied as it is, so what the
-// server sets is left out.
-func (s *apiServer) serverSideApply(t *testing.T, o *unstructured.Unstructured) error {
+// serverSideApply refuses a null that create drops. What kubectl get prints cannot be applied as it
+// is, so what the server sets is left out.
+func serverSideApply(t *testing.T, server rest.Interface, o *unstructured.Unstructured) error {
 	t.Helper()
 	if o.GetName() == "" {
 		return nil // create has made one up
@@ -429,7 +428,7 @@ func (s *apiServer) serverSideApply(t *testing.T, o *unstructured.Unstructured) 
 	if err != nil {
 		return err
 	}
-	answer, err := s.Patch(types.ApplyPatchType).Namespace(o.GetNamespace()).Resource("mailaccounts").Name(o.GetName()).
+	answer, err := server.Patch(types.ApplyPatchType).Namespace(o.GetNamespace()).Resource("mailaccounts").Name(o.GetName()).
 		Param("fieldManager", "corpus").Param("force", "true").Param("fieldValidation", "Strict").Param("dryRun", "All").
 		Body(body).DoRaw(t.Context())
 	if err != nil {
@@ -458,7 +457,7 @@ func kubectlReads(content []byte) ([]*unstructured.Unstructured, error) {
 		}
 		var metadata struct {
 			metav1.TypeMeta   `json:""`
-			metav1.ObjectMeta `json:"metadata,omitempty"`
+			metav1.ObjectMeta `json:"metadata,omitzero"`
 		}
 		if err := utiljson.Unmarshal(raw.Raw, &metadata); err != nil {
 			return nil, err

@@ -7,7 +7,7 @@ import (
 )
 
 // Validate returns what the schema of the CustomResourceDefinition has against this spec, in its words. The API server
-// refuses such an object; one that an older schema let through, or that comes from a file, is caught here.
+// refuses such an object; one that an older schema let through is caught here.
 func (s *MailAccountSpec) Validate() field.ErrorList {
 	spec := field.NewPath("spec")
 	var errs field.ErrorList

@@ -78,7 +78,7 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 	if err != nil {
 		return err
 	}
-	accounts, err := c.accountsSource(l, log)
+	accounts, err := c.accountsSource(ctx, l, log)
 	if err != nil {
 		return err
 	}
@@ -177,9 +177,11 @@ func (c *config) listen(flag, address string, log logr.Logger) (net.Listener, er
 }
 
 // accountsSource is what loads the MailAccounts, and follows their changes: from a folder, or else from a cluster.
-func (c *config) accountsSource(l *limiter.Limiter, log logr.Logger) (manager.Runnable, error) {
+func (c *config) accountsSource(
+	ctx context.Context, l *limiter.Limiter, log logr.Logger,
+) (manager.Runnable, error) {
 	if c.accounts != "" {
-		return controllers.NewFolder(c.accounts, l, log)
+		return controllers.NewFolder(ctx, c.accounts, l, log)
 	}
 	config, err := kubeconfig.GetConfig()
 	if err != nil {
