@@ -244,6 +244,9 @@ func TestOlderSchema(t *testing.T) {
 			return nil
 		})
 	}
+	for _, odd := range odds {
+		longAgo(t, c, odd)
+	}
 	change(t, c, other, func() { *other.Spec.Limits.PerMinute = 7 })
 	r.waitUsage(t, other.Name, "its edit is in force", perMinute(7))
 	r.stop()
@@ -258,6 +261,24 @@ func TestOlderSchema(t *testing.T) {
 		if err := c.Get(t.Context(), client.ObjectKeyFromObject(odd), odd); err != nil || odd.GetResourceVersion() != version {
 			t.Errorf("a restart wrote the status of %s again: version %s became %s, %v", odd.GetName(), version, odd.GetResourceVersion(), err)
 		}
+	}
+}
+
+// longAgo has an object's condition be of long ago, so that one that is written again differs.
+func longAgo(t *testing.T, c client.Client, object *unstructured.Unstructured) {
+	t.Helper()
+	conditions, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
+	if err != nil || len(conditions) != 1 {
+		t.Fatalf("the conditions are %v, %v", conditions, err)
+	}
+	condition, ok := conditions[0].(map[string]any)
+	if !ok {
+		t.Fatalf("the condition is %v", conditions[0])
+	}
+	condition["lastTransitionTime"] = "2020-01-02T03:04:05Z"
+	err = unstructured.SetNestedSlice(object.Object, conditions, "status", "conditions")
+	if err := errors.Join(err, c.Status().Update(t.Context(), object)); err != nil {
+		t.Fatal(err)
 	}
 }
 
