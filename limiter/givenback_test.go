@@ -137,3 +137,26 @@ func TestG9SweepGivesBack(t *testing.T) {
 		})
 	}
 }
+
+// TestG9OnceUsedIsAsGoodAsNew wants an account that has sent once, a day ago, to cost no more than
+// one that never has.
+func TestG9OnceUsedIsAsGoodAsNew(t *testing.T) {
+	const n = 20_000
+	cost := func(use bool) int64 {
+		bytes, kept := heapOf(func() any {
+			l, keys := crowd(0, n)
+			for _, k := range keys {
+				if use {
+					commitAt(t, l, k, 0, "once")
+				}
+			}
+			l.Sweep(limiter.Instant{Mono: int64(25 * time.Hour)})
+			return l
+		})
+		runtime.KeepAlive(kept)
+		return bytes / n
+	}
+	if never, once := cost(false), cost(true); once > never+8 {
+		t.Errorf("an account that was used costs %d bytes, one that never was %d", once, never)
+	}
+}
