@@ -229,7 +229,7 @@ func TestFolderKeepsWhatAFileHeld(t *testing.T) {
 				f.write("b.yaml", manifest("b", "2"))
 				f.settles()
 				f.want("in the good file", "b", 2)
-				f.after(time.Hour)
+				f.after(5 * time.Minute)
 				f.want("in the file that "+name, "a", 1)
 				if !f.log.contains("broken file; its accounts stay as they were") {
 					t.Errorf("the log does not tell:\n%s", f.log.text.String())
@@ -249,7 +249,7 @@ func TestFolderKeepsWhatAFileHeld(t *testing.T) {
 				f.write("b.yaml", manifest("b", "1"))
 				tc.damage(f, f.path("a.yaml"))
 			}, func(f *folder) {
-				f.after(time.Hour)
+				f.after(5 * time.Minute)
 				if f.limiter.Loaded() != tc.harmless {
 					t.Errorf("it has opened: %v", f.limiter.Loaded())
 				}
