@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,7 +37,7 @@ func TestPodsAreRestricted(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			pods := podSpecs(t, render(t, "--values", file))
 			if len(pods) != 2 {
-				t.Errorf("got %d pods, want the Deployment's and the test's", len(pods))
+				t.Errorf("got %d pods, want the StatefulSet's and the test's", len(pods))
 			}
 			for _, pod := range pods {
 				if got := violations(t, pod); len(got) != 0 {
@@ -85,17 +86,27 @@ func violations(t *testing.T, pod podSpec) []string {
 // render is what Helm makes of the chart, its test included.
 func render(t *testing.T, args ...string) []byte {
 	t.Helper()
-	command := []string{"tool", "-modfile=../../go.tools.mod", "helm.sh/helm/v4/cmd/helm", "template", "sluice", chart}
+	out, err := helmTemplate(t, "v4", "sluice-system", "sluice", args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// helmTemplate is what a version of Helm makes of the chart, in a namespace and for a release.
+func helmTemplate(t *testing.T, version, namespace, release string, args ...string) ([]byte, error) {
+	t.Helper()
+	command := []string{"tool", "-modfile=../../go.tools.mod", "helm.sh/helm/" + version + "/cmd/helm", "template", release, chart, "--kube-version", "v1.30.0"}
 	helm := exec.CommandContext(t.Context(), "go", append(command, args...)...)
 	// Helm would otherwise read the settings of whoever runs the test.
-	helm.Env = append(os.Environ(), "HELM_CONFIG_HOME="+t.TempDir(), "HELM_NAMESPACE=sluice-system")
+	helm.Env = append(os.Environ(), "HELM_CONFIG_HOME="+t.TempDir(), "HELM_NAMESPACE="+namespace)
 	var stderr bytes.Buffer
 	helm.Stderr = &stderr
 	out, err := helm.Output()
 	if err != nil {
-		t.Fatalf("helm template: %v\n%s", err, stderr.Bytes())
+		err = fmt.Errorf("helm template: %w\n%s", err, stderr.Bytes())
 	}
-	return out
+	return out, err
 }
 
 func podSpecs(t *testing.T, manifests []byte) []podSpec {
@@ -105,16 +116,16 @@ func podSpecs(t *testing.T, manifests []byte) []podSpec {
 		var kind metav1.TypeMeta
 		decode(t, document, &kind)
 		switch kind.Kind {
-		case "Deployment":
-			var deployment appsv1.Deployment
-			decode(t, document, &deployment)
-			template := deployment.Spec.Template
-			found = append(found, podSpec{"Deployment " + deployment.Name, template.ObjectMeta, template.Spec})
+		case "StatefulSet":
+			var set appsv1.StatefulSet
+			decode(t, document, &set)
+			template := set.Spec.Template
+			found = append(found, podSpec{"StatefulSet " + set.Name, template.ObjectMeta, template.Spec})
 		case "Pod":
 			var pod corev1.Pod
 			decode(t, document, &pod)
 			found = append(found, podSpec{"Pod " + pod.Name, pod.ObjectMeta, pod.Spec})
-		case "DaemonSet", "StatefulSet", "ReplicaSet", "Job", "CronJob":
+		case "DaemonSet", "Deployment", "ReplicaSet", "Job", "CronJob":
 			t.Errorf("the chart renders a %s, of which this test knows nothing", kind.Kind)
 		}
 	}

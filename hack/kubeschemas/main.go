@@ -28,7 +28,6 @@ var kinds = map[string]string{
 	"clusterrole-rbac-v1":                       "io.k8s.api.rbac.v1.ClusterRole",
 	"clusterrolebinding-rbac-v1":                "io.k8s.api.rbac.v1.ClusterRoleBinding",
 	"customresourcedefinition-apiextensions-v1": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
-	"deployment-apps-v1":                        "io.k8s.api.apps.v1.Deployment",
 	"namespace-v1":                              "io.k8s.api.core.v1.Namespace",
 	"networkpolicy-networking-v1":               "io.k8s.api.networking.v1.NetworkPolicy",
 	"pod-v1":                                    "io.k8s.api.core.v1.Pod",
@@ -37,6 +36,7 @@ var kinds = map[string]string{
 	"rolebinding-rbac-v1":                       "io.k8s.api.rbac.v1.RoleBinding",
 	"service-v1":                                "io.k8s.api.core.v1.Service",
 	"serviceaccount-v1":                         "io.k8s.api.core.v1.ServiceAccount",
+	"statefulset-apps-v1":                       "io.k8s.api.apps.v1.StatefulSet",
 }
 
 func main() {

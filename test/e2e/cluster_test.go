@@ -71,8 +71,14 @@ func helm(t *testing.T, version string, args ...string) {
 // release are the arguments that install or upgrade the chart with the image under test.
 func release(t *testing.T, verb string, more ...string) []string {
 	t.Helper()
+	return releaseOf(t, "charts/sluice", verb, "sluice", namespace, more...)
+}
+
+// releaseOf are the arguments for another chart, name and namespace.
+func releaseOf(t *testing.T, chart, verb, name, namespace string, more ...string) []string {
+	t.Helper()
 	repository, tag, _ := strings.Cut(setting(t, "IMAGE"), ":")
-	return append([]string{verb, "sluice", "charts/sluice", "--namespace", namespace, "--wait", "--timeout", "2m",
+	return append([]string{verb, name, chart, "--namespace", namespace, "--wait", "--timeout", "2m",
 		"--set", "image.repository=" + repository, "--set", "image.tag=" + tag, "--set", "image.pullPolicy=IfNotPresent"}, more...)
 }
 

@@ -31,8 +31,9 @@ func TestEndToEnd(t *testing.T) {
 		{"a delete purges and a recreated account starts empty", testRecreate},
 		{"apply to enforcement", testLatency},
 		{"helm test and helm upgrade", testUpgrade},
+		{"never two pods that admit: eviction, delete, restart", testOneAtATime},
 		{"uninstall keeps the definition and the accounts", testUninstall},
-		{"Helm 3 installs, Helm 4 upgrades", testHelm3},
+		{"Helm 3 installs the chart before, Helm 4 upgrades it, and rolls it back", testDeploymentBefore},
 		// After an outage every part of Kubernetes comes back in its own time, so these are late.
 		{"decisions go on without the API server", testWithoutAPIServer},
 		{"a restart answers 503 until loaded, never 404", testRestart},
@@ -210,7 +211,7 @@ func testRestart(t *testing.T) {
 	time.Sleep(5 * time.Second)
 	fault(t, "APISERVER_UP")
 	eventually(t, "it loads and answers", func() error {
-		if _, err := run(t, "", "kubectl", "rollout", "status", "-n", namespace, "deployment/sluice", "--timeout=30s"); err != nil {
+		if _, err := run(t, "", "kubectl", "rollout", "status", "-n", namespace, "statefulset/sluice", "--timeout=30s"); err != nil {
 			return err
 		}
 		if status, u := call[httpv1.Usage](t, "GET", "accounts/"+namespace+"/restart", ""); status != 200 {

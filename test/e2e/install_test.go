@@ -40,7 +40,7 @@ func testLatency(t *testing.T) {
 func testUpgrade(t *testing.T) {
 	helm(t, "HELM4", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
 	helm(t, "HELM4", release(t, "upgrade", "--set", "log.level=debug")...)
-	if out := kubectl(t, "get", "deployment", "-n", namespace, "sluice", "-o", "yaml"); !strings.Contains(out, "debug") {
+	if out := kubectl(t, "get", "statefulset", "-n", namespace, "sluice", "-o", "yaml"); !strings.Contains(out, "debug") {
 		t.Error("the upgrade changed nothing")
 	}
 	helm(t, "HELM4", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
@@ -52,23 +52,13 @@ func testUninstall(t *testing.T) {
 	kubectl(t, "get", "mailaccount", "-n", "marketing", "newsletter")
 }
 
-func testHelm3(t *testing.T) {
-	helm(t, "HELM3", release(t, "install")...)
-	helm(t, "HELM3", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
-	helm(t, "HELM4", release(t, "upgrade", "--set", "log.level=debug")...)
-	helm(t, "HELM4", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
-	if u := usage(t, "marketing/newsletter"); *u.Windows[0].Limit != 30 {
-		t.Errorf("the account that outlived the uninstall answers %+v", u)
-	}
-}
-
 // testKustomize installs the manifests without Helm, and takes everything away at the end.
 func testKustomize(t *testing.T) {
 	helm(t, "HELM4", "uninstall", "sluice", "--namespace", namespace, "--wait")
 	kubectl(t, "delete", "crd", "mailaccounts.sluice.dev") // it belongs to the release that is gone
 	kubectl(t, "apply", "-k", "config/default")
-	kubectl(t, "set", "image", "-n", "sluice-system", "deployment/sluice", "sluice="+setting(t, "IMAGE"))
-	kubectl(t, "rollout", "status", "-n", "sluice-system", "deployment/sluice", "--timeout=120s")
+	kubectl(t, "set", "image", "-n", "sluice-system", "statefulset/sluice", "sluice="+setting(t, "IMAGE"))
+	kubectl(t, "rollout", "status", "-n", "sluice-system", "statefulset/sluice", "--timeout=120s")
 	applyAccount(t, "kustomize", "{limits: {perMinute: 1}}")
 	url := "http://sluice.sluice-system.svc.cluster.local.:8080/v1/accounts/" + namespace + "/kustomize/check"
 	// kube-proxy hears of the new Service in its own time, and refuses connections to it until then.

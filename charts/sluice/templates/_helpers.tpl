@@ -23,7 +23,7 @@
 {{- end }}
 {{- end }}
 
-{{/* A Deployment's selector can never change, so nothing that may change belongs here. */}}
+{{/* A StatefulSet's selector can never change, so nothing that may change belongs here. */}}
 {{- define "sluice.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "sluice.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}

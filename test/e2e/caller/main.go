@@ -7,6 +7,8 @@
 //	caller exact URL               check and commit an account until it is deferred, come back a little before the
 //	                               returned time and exactly then; print the three decisions
 //	caller watch METHOD URL        call ten times a second for ever; print each time and status
+//	caller replicas URL            check an account for ever; print every second which processes of Sluice allowed
+//	                               sends, and when, as a line of JSON
 package main
 
 import (
@@ -48,6 +50,9 @@ func run(ctx context.Context, args []string) error {
 		return exact(ctx, args[1])
 	case len(args) == 3 && args[0] == "watch":
 		return watch(ctx, args[1], args[2])
+	case len(args) == 2 && args[0] == "replicas":
+		r := replicas{seen: map[string]*replica{}}
+		return r.run(ctx, args[1])
 	}
 	return fmt.Errorf("unknown arguments %q", args)
 }
