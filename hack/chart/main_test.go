@@ -31,7 +31,7 @@ func TestRoleIsCopiedToTheLetter(t *testing.T) {
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata:
-  name: {{ include "sluice.fullname" . }}-viewer
+  name: "{{ include "sluice.fullname" . }}-viewer"
   labels:
     {{- include "sluice.labels" . | nindent 4 }}
     {{- if .Values.rbac.aggregateToView }}

@@ -54,12 +54,20 @@ func role(condition string) func(*manifest) (string, error) {
 		var b strings.Builder
 		fmt.Fprintf(&b, "{{- if %s }}\n", condition)
 		fmt.Fprintf(&b, "apiVersion: %s\nkind: %s\nmetadata:\n", m.APIVersion, m.Kind)
-		fmt.Fprintf(&b, "  name: {{ include \"sluice.fullname\" . }}%s\n", suffix)
+		fmt.Fprintf(&b, "  name: %s\n", fullname(suffix))
 		if m.Metadata.Namespace != "" {
-			b.WriteString("  namespace: {{ .Release.Namespace }}\n")
+			b.WriteString("  namespace: {{ .Release.Namespace | quote }}\n")
 		}
 		return b.String() + labels + rules + "{{- end }}\n", nil
 	}
+}
+
+// fullname is what the chart calls an object. In quotes, as a name such as "no" would be no text without.
+func fullname(suffix string) string {
+	if suffix == "" {
+		return `{{ include "sluice.fullname" . | quote }}`
+	}
+	return `"{{ include "sluice.fullname" . }}` + suffix + `"`
 }
 
 const aggregate = "rbac.authorization.k8s.io/aggregate-to-"

@@ -25,7 +25,7 @@
 
 {{/* A StatefulSet's selector can never change, so nothing that may change belongs here. */}}
 {{- define "sluice.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "sluice.name" . }}
+app.kubernetes.io/name: {{ include "sluice.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
@@ -64,7 +64,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- $_ := set $env $name $value }}
 {{- end }}
 {{- range $name, $value := $env }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   {{- if kindIs "map" $value }}
   {{- toYaml $value | nindent 2 }}
   {{- else }}
