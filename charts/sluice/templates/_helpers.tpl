@@ -50,25 +50,3 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
-
-{{/* The environment, as a map until the end: a list could name a variable twice, which an apply cannot merge. */}}
-{{- define "sluice.env" -}}
-{{- $env := dict
-  "SLUICE_LEADER_ELECT" (toString .Values.leaderElection.enabled)
-  "SLUICE_LOG_FORMAT" .Values.log.format
-  "SLUICE_LOG_LEVEL" .Values.log.level
-  "SLUICE_MAX_RESERVATIONS" (int64 .Values.maxReservations | toString)
-  "SLUICE_RESERVATION_TTL" .Values.reservationTTL
-}}
-{{- range $name, $value := .Values.extraEnv }}
-{{- $_ := set $env $name $value }}
-{{- end }}
-{{- range $name, $value := $env }}
-- name: {{ $name | quote }}
-  {{- if kindIs "map" $value }}
-  {{- toYaml $value | nindent 2 }}
-  {{- else }}
-  value: {{ $value | quote }}
-  {{- end }}
-{{- end }}
-{{- end }}

@@ -1,0 +1,45 @@
+{{/* The environment, as a map until the end: a list could name a variable twice, which an apply cannot merge. */}}
+{{- define "sluice.env" -}}
+{{- $env := dict
+  "SLUICE_LEADER_ELECT" (toString .Values.leaderElection.enabled)
+  "SLUICE_LOG_FORMAT" .Values.log.format
+  "SLUICE_LOG_LEVEL" .Values.log.level
+  "SLUICE_MAX_RESERVATIONS" (int64 .Values.maxReservations | toString)
+  "SLUICE_RESERVATION_TTL" .Values.reservationTTL
+}}
+{{- with include "sluice.goMemoryLimit" . }}
+{{- $_ := set $env "GOMEMLIMIT" . }}
+{{- end }}
+{{- range $name, $value := .Values.extraEnv }}
+{{- $_ := set $env $name $value }}
+{{- end }}
+{{- range $name, $value := $env }}
+- name: {{ $name | quote }}
+  {{- if kindIs "map" $value }}
+  {{- toYaml $value | nindent 2 }}
+  {{- else }}
+  value: {{ $value | quote }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Nine tenths of the memory limit, in bytes: near it, Go collects garbage rather than be killed. Empty without a
+limit. A quantity has a binary suffix, a decimal one, or an exponent, which the number keeps. */}}
+{{- define "sluice.goMemoryLimit" -}}
+{{- $limit := ((.Values.resources).limits).memory }}
+{{- if not (kindIs "invalid" $limit) }}
+{{- $quantity := toString $limit }}
+{{- $syntax := "^[+]?([0-9]+([.][0-9]*)?|[.][0-9]+)(n|u|m|k|[MGTPE]|[KMGTPE]i|[eE][-+]?[0-9]+)?$" }}
+{{- if not (regexMatch $syntax $quantity) }}
+{{- fail (printf "resources.limits.memory is %q, which Kubernetes does not take for a quantity: write it like 512Mi" $quantity) }}
+{{- end }}
+{{- $suffix := regexFind "(n|u|m|k|[MGTPE]|[KMGTPE]i)$" $quantity }}
+{{- $units := dict "" 1.0 "n" 1e-9 "u" 1e-6 "m" 1e-3 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18
+  "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0 }}
+{{- $bytes := mulf (trimSuffix $suffix $quantity | float64) (get $units $suffix) }}
+{{- if lt $bytes 16777216.0 }}
+{{- fail (printf "resources.limits.memory is %q, which is less than 16Mi and too little to start: write it like 512Mi" $quantity) }}
+{{- end }}
+{{- mulf $bytes 0.9 | floor | int64 }}
+{{- end }}
+{{- end }}
