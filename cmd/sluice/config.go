@@ -14,6 +14,9 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
+// maxMaxReservations is more than the memory of any machine has room for.
+const maxMaxReservations = 1_000_000_000
+
 // config is what can be set, by flag or by environment variable.
 type config struct {
 	accounts        string
@@ -51,7 +54,7 @@ type lookup func(name string) (value string, set bool)
 // fromEnvironment sets each flag that was not given from its variable: --http-address from SLUICE_HTTP_ADDRESS.
 func fromEnvironment(flags *pflag.FlagSet, env lookup) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
-		name := "SLUICE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := variable(f)
 		value, set := env(name)
 		if f.Changed || !set || err != nil {
 			return
@@ -63,12 +66,18 @@ func fromEnvironment(flags *pflag.FlagSet, env lookup) (err error) {
 	return err
 }
 
+// variable is a flag's environment variable.
+func variable(f *pflag.Flag) string {
+	return "SLUICE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+}
+
+// validate refuses what serve could not keep. The chart refuses the same when it is rendered.
 func (c *config) validate() error {
 	switch {
 	case !server.ValidReservationTTL(c.reservationTTL):
 		return fmt.Errorf("--reservation-ttl must be 1s to 15m, not %s", c.reservationTTL)
-	case c.maxReservations < 1:
-		return fmt.Errorf("--max-reservations must be 1 or more, not %d", c.maxReservations)
+	case c.maxReservations < 1 || c.maxReservations > maxMaxReservations:
+		return fmt.Errorf("--max-reservations must be 1 to %d, not %d", maxMaxReservations, c.maxReservations)
 	case c.maxPerAccount < 0:
 		return fmt.Errorf("--max-reservations-per-account must be 1 or more, or 0 for the default, not %d", c.maxPerAccount)
 	case c.maxConnections < 1:

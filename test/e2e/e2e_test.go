@@ -32,7 +32,9 @@ func TestEndToEnd(t *testing.T) {
 		{"apply to enforcement", testLatency},
 		{"helm test and helm upgrade", testUpgrade},
 		{"never two pods that admit: eviction, delete, restart", testOneAtATime},
+		{"a second release is refused", testSecondRelease},
 		{"uninstall keeps the definition and the accounts", testUninstall},
+		{"a release moves", testMove},
 		{"Helm 3 installs the chart before, Helm 4 upgrades it, and rolls it back", testDeploymentBefore},
 		// After an outage every part of Kubernetes comes back in its own time, so these are late.
 		{"decisions go on without the API server", testWithoutAPIServer},

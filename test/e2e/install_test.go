@@ -52,6 +52,42 @@ func testUninstall(t *testing.T) {
 	kubectl(t, "get", "mailaccount", "-n", "marketing", "newsletter")
 }
 
+// testSecondRelease wants a second Sluice to be refused before anything is there of it.
+func testSecondRelease(t *testing.T) {
+	command := append(strings.Fields(setting(t, "HELM4")), releaseOf(t, "charts/sluice", "install", "second", namespace)...)
+	_, err := run(t, "", command...)
+	if want := "there is a Sluice in this cluster already: the release sluice in the namespace " + namespace; err == nil || !strings.Contains(err.Error(), want) {
+		t.Fatalf("a second release was answered with %v, want %q", err, want)
+	}
+	if out := kubectl(t, "get", "all", "-n", namespace, "-l", "app.kubernetes.io/instance=second", "-o", "name"); out != "" {
+		t.Errorf("the release that was refused left %s", out)
+	}
+}
+
+// testMove gives the release another name and namespace as operations.md says, and takes it back.
+func testMove(t *testing.T) {
+	const moved = "sluice-e2e-moved"
+	install := append(strings.Fields(setting(t, "HELM4")), releaseOf(t, "charts/sluice", "install", "moved", moved, "--create-namespace")...)
+	_, err := run(t, "", install...)
+	if want := "belongs to the release sluice in the namespace " + namespace; err == nil || !strings.Contains(err.Error(), want) {
+		t.Fatalf("with the definition of another release the install was answered with %v, want %q", err, want)
+	}
+	handOver(t, "moved", moved)
+	must(t, "", install...)
+	helm(t, "HELM4", "test", "moved", "--namespace", moved, "--timeout", "2m")
+	kubectl(t, "wait", "mailaccount", "-n", "marketing", "newsletter", "--for=condition=Ready", "--timeout=30s")
+	helm(t, "HELM4", "uninstall", "moved", "--namespace", moved, "--wait")
+	kubectl(t, "delete", "namespace", moved, "--timeout=60s")
+	handOver(t, "sluice", namespace)
+}
+
+// handOver makes a release the owner of the CustomResourceDefinition.
+func handOver(t *testing.T, release, namespace string) {
+	t.Helper()
+	kubectl(t, "annotate", "crd", "mailaccounts.sluice.dev", "--overwrite",
+		"meta.helm.sh/release-name="+release, "meta.helm.sh/release-namespace="+namespace)
+}
+
 // testKustomize installs the manifests without Helm, and takes everything away at the end.
 func testKustomize(t *testing.T) {
 	helm(t, "HELM4", "uninstall", "sluice", "--namespace", namespace, "--wait")

@@ -1,3 +1,17 @@
+{{/* The program's settings that the chart decides, each by its variable: the value of the chart that decides it, or why
+nothing may. extraEnv and extraArgs cannot set them, so that each is set in one place, and checked there. */}}
+{{- define "sluice.settings" -}}
+SLUICE_LEADER_ELECT: {value: leaderElection.enabled}
+SLUICE_LOG_FORMAT: {value: log.format}
+SLUICE_LOG_LEVEL: {value: log.level}
+SLUICE_MAX_RESERVATIONS: {value: maxReservations}
+SLUICE_RESERVATION_TTL: {value: reservationTTL}
+SLUICE_ACCOUNTS: {why: the chart runs Sluice for the MailAccounts of the cluster}
+SLUICE_HTTP_ADDRESS: {why: "the Service needs port 8080 of the pod; service.port is where callers find it"}
+SLUICE_HEALTH_ADDRESS: {why: the probes need port 8081 of the pod}
+SLUICE_METRICS_ADDRESS: {why: the Service needs port 9090 of the pod}
+{{- end }}
+
 {{/* The environment, as a map until the end: a list could name a variable twice, which an apply cannot merge. */}}
 {{- define "sluice.env" -}}
 {{- $env := dict

@@ -50,3 +50,17 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* This release, in the words of sluice.owner. */}}
+{{- define "sluice.release" -}}
+the release {{ .Release.Name }} in the namespace {{ .Release.Namespace }}
+{{- end }}
+
+{{/* The release that an object in the cluster belongs to; empty if it belongs to none. */}}
+{{- define "sluice.owner" -}}
+{{- with .metadata.annotations }}
+{{- with index . "meta.helm.sh/release-name" }}
+{{- printf "the release %s in the namespace %s" . (index $.metadata.annotations "meta.helm.sh/release-namespace") }}
+{{- end }}
+{{- end }}
+{{- end }}

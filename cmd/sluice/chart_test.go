@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// A value that the chart renders and the program refuses would be an upgrade that takes a good pod away for one that
+// cannot start. One that only the chart refuses could not be used.
+func TestChartAndProgramTakeTheSameValues(t *testing.T) {
+	variables := map[string]string{
+		"reservationTTL":         "SLUICE_RESERVATION_TTL",
+		"maxReservations":        "SLUICE_MAX_RESERVATIONS",
+		"log.format":             "SLUICE_LOG_FORMAT",
+		"log.level":              "SLUICE_LOG_LEVEL",
+		"leaderElection.enabled": "SLUICE_LEADER_ELECT",
+	}
+	for _, test := range []struct {
+		value   string // a value of the chart
+		setting string // what the program is given for it
+		text    string // the value as YAML, if that is another text
+		takes   bool
+	}{
+		{"reservationTTL", "1s", "", true},
+		{"reservationTTL", "1000ms", "", true},
+		{"reservationTTL", "999ms", "", false},
+		{"reservationTTL", "0.9s", "", false},
+		{"reservationTTL", "1m30.5s", "", true},
+		{"reservationTTL", ".25h", "", true},
+		{"reservationTTL", "+2m", "", true},
+		{"reservationTTL", "2000000µs", "", true},
+		{"reservationTTL", "15m", "", true},
+		{"reservationTTL", "900s", "", true},
+		{"reservationTTL", "15m1ns", "", false},
+		{"reservationTTL", "30m", "", false},
+		{"reservationTTL", "0s", "", false},
+		{"reservationTTL", "-2m", "", false},
+		{"reservationTTL", "99999999999h", "", false},
+		{"reservationTTL", "120", `"120"`, false},
+		{"reservationTTL", "", `""`, false},
+		{"reservationTTL", "2 m", "", false},
+		{"maxReservations", "1", "", true},
+		{"maxReservations", "0", "", false},
+		{"maxReservations", "-1", "", false},
+		{"maxReservations", "1000000", "1e6", true},
+		{"maxReservations", "1000000000", "", true},
+		{"maxReservations", "1000000001", "", false},
+		{"maxReservations", "1e30", "", false},
+		{"maxReservations", "1.5", "", false},
+		{"maxReservations", "many", "", false},
+		{"log.format", "text", "", true},
+		{"log.format", "JSON", "", false},
+		{"log.format", "", `""`, false},
+		{"log.level", "debug", "", true},
+		{"log.level", "error", "", true},
+		{"log.level", "warn", "", false},
+		{"leaderElection.enabled", "false", "", true},
+		{"leaderElection.enabled", "perhaps", "", false},
+		{"extraArgs", "serve", "[serve]", false},
+		{"extraArgs", "--lease-namespace=mail", "[--lease-namespace=mail]", true},
+	} {
+		t.Run(test.value+" "+test.setting, func(t *testing.T) {
+			t.Parallel()
+			args, environment := []string{test.setting}, map[string]string{}
+			variable := variables[test.value]
+			if variable != "" {
+				args, environment = nil, map[string]string{variable: test.setting}
+			}
+			if err := accepts(args, environment); (err == nil) != test.takes {
+				t.Errorf("the program, given %v %v, says %v", args, environment, err)
+			}
+			args, environment, err := fromChart(t, test.value, cmp.Or(test.text, test.setting))
+			if (err == nil) != test.takes {
+				t.Fatalf("the chart says %v", err)
+			}
+			if err != nil {
+				return
+			}
+			if err := accepts(args, environment); err != nil {
+				t.Errorf("the chart gives the program %v %v, which says %v", args, environment, err)
+			}
+			if got := environment[variable]; variable != "" && got != test.setting {
+				t.Errorf("the chart sets %s to %q, want %q", variable, got, test.setting)
+			}
+		})
+	}
+}
+
+// Whoever adds a flag decides whether extraArgs and extraEnv may set it.
+func TestChartKnowsTheFlags(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(chart, "templates", "_environment.tpl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := []string{"SLUICE_LEASE_NAMESPACE"} // which the chart leaves to extraArgs and extraEnv
+	var c config
+	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	c.register(flags)
+	flags.VisitAll(func(f *pflag.Flag) {
+		if variable := variable(f); !bytes.Contains(text, []byte("\n"+variable+": {")) && !slices.Contains(free, variable) {
+			t.Errorf("sluice.settings in the chart's _environment.tpl does not say who decides %s", variable)
+		}
+	})
+}
+
+const chart = "../../charts/sluice"
+
+// accepts is what the program says of its settings before it starts anything.
+func accepts(args []string, environment map[string]string) error {
+	var c config
+	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	c.register(flags)
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return errors.New("unknown command") // cobra.NoArgs
+	}
+	env := func(name string) (string, bool) { value, set := environment[name]; return value, set }
+	if err := fromEnvironment(flags, env); err != nil {
+		return err
+	}
+	if err := c.validate(); err != nil {
+		return err
+	}
+	_, err := c.logger(io.Discard)
+	return err
+}
+
+// fromChart renders the chart with one value, and returns what the program is given.
+func fromChart(t *testing.T, value, text string) (args []string, environment map[string]string, err error) {
+	t.Helper()
+	words := strings.Split(value, ".")
+	slices.Reverse(words)
+	for _, word := range words {
+		text = "{" + word + ": " + text + "}"
+	}
+	values := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(values, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	helm := exec.CommandContext(t.Context(), "go", "tool", "-modfile=../../go.tools.mod", "helm.sh/helm/v4/cmd/helm",
+		"template", "sluice", chart, "--values", values, "--show-only", "templates/statefulset.yaml")
+	helm.Env = append(os.Environ(), "HELM_CONFIG_HOME="+t.TempDir())
+	var stderr bytes.Buffer
+	helm.Stderr = &stderr
+	manifest, err := helm.Output()
+	if err != nil {
+		if !strings.Contains(stderr.String(), words[len(words)-1]) {
+			t.Errorf("the chart's refusal does not name the value: %s", stderr.String())
+		}
+		return nil, nil, errors.New(stderr.String())
+	}
+	var set appsv1.StatefulSet
+	if err := yaml.UnmarshalStrict(manifest, &set); err != nil {
+		t.Fatal(err)
+	}
+	container := set.Spec.Template.Spec.Containers[0]
+	environment = map[string]string{}
+	for _, variable := range container.Env {
+		environment[variable.Name] = variable.Value
+	}
+	return container.Args[1:], environment, nil // without "serve"
+}
