@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// A value that the chart renders and the program refuses would be an upgrade that takes a good pod away for one that
-// cannot start. One that only the chart refuses could not be used.
+// A value that the chart renders and the program refuses would be an upgrade that takes a good pod
+// away for one that cannot start. One that only the chart refuses could not be used.
 func TestChartAndProgramTakeTheSameValues(t *testing.T) {
 	variables := map[string]string{
 		"reservationTTL":         "SLUICE_RESERVATION_TTL",
@@ -109,8 +109,9 @@ func TestChartKnowsTheFlags(t *testing.T) {
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
 	c.register(flags)
 	flags.VisitAll(func(f *pflag.Flag) {
-		if variable := variable(f); !bytes.Contains(text, []byte("\n"+variable+": {")) && !slices.Contains(free, variable) {
-			t.Errorf("sluice.settings in the chart's _environment.tpl does not say who decides %s", variable)
+		name := variable(f)
+		if !slices.Contains(free, name) && !bytes.Contains(text, []byte("\n"+name+": {")) {
+			t.Errorf("sluice.settings in the chart's _environment.tpl says nothing of %s", name)
 		}
 	})
 }
@@ -141,7 +142,9 @@ func accepts(args []string, environment map[string]string) error {
 }
 
 // fromChart renders the chart with one value, and returns what the program is given.
-func fromChart(t *testing.T, value, text string) (args []string, environment map[string]string, err error) {
+func fromChart(
+	t *testing.T, value, text string,
+) (args []string, environment map[string]string, err error) {
 	t.Helper()
 	words := strings.Split(value, ".")
 	slices.Reverse(words)
@@ -152,8 +155,10 @@ func fromChart(t *testing.T, value, text string) (args []string, environment map
 	if err := os.WriteFile(values, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	helm := exec.CommandContext(t.Context(), "go", "tool", "-modfile=../../go.tools.mod", "helm.sh/helm/v4/cmd/helm",
-		"template", "sluice", chart, "--values", values, "--show-only", "templates/statefulset.yaml")
+	helm := exec.CommandContext(t.Context(),
+		"go", "tool", "-modfile=../../go.tools.mod", "helm.sh/helm/v4/cmd/helm",
+		"template", "sluice", chart, "--values", values,
+		"--show-only", "templates/statefulset.yaml")
 	helm.Env = append(os.Environ(), "HELM_CONFIG_HOME="+t.TempDir())
 	var stderr bytes.Buffer
 	helm.Stderr = &stderr

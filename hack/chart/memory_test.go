@@ -26,5 +26,5 @@ func TestGoKnowsTheMemoryLimitInConfig(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("the environment is %v, want GOMEMLIMIT=%s, nine tenths of the limit", container.Env, want)
+	t.Errorf("got %v, want GOMEMLIMIT=%s, nine tenths of the limit", container.Env, want)
 }

@@ -11,7 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// What Kubernetes wants as text is text, though YAML would read these names as booleans, numbers and dates.
+// What Kubernetes wants as text is text, though YAML would read these names as booleans, numbers
+// and dates.
 func TestTextStaysText(t *testing.T) {
 	values := filepath.Join(chart, "ci", "awkward-values.yaml")
 	for _, helm := range []string{"v3", "v4"} {
@@ -26,8 +27,11 @@ func TestTextStaysText(t *testing.T) {
 				for document := range bytes.SplitSeq(out, []byte("\n---\n")) {
 					kinds[isTyped(t, document, namespace)] = true
 				}
-				for _, kind := range []string{"StatefulSet", "Service", "ServiceAccount", "ClusterRole", "ClusterRoleBinding",
-					"Role", "RoleBinding", "PodDisruptionBudget", "NetworkPolicy", "CustomResourceDefinition", "Pod", "MailAccount"} {
+				for _, kind := range []string{
+					"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "MailAccount",
+					"NetworkPolicy", "Pod", "PodDisruptionBudget", "Role", "RoleBinding", "Service",
+					"ServiceAccount", "StatefulSet",
+				} {
 					if !kinds[kind] {
 						t.Errorf("no %s was rendered", kind)
 					}
@@ -37,10 +41,11 @@ func TestTextStaysText(t *testing.T) {
 	}
 }
 
-// isTyped wants every field of an object to have the type that Kubernetes gives it, and returns the object's kind.
+// isTyped wants every field of an object to have the type that Kubernetes gives it, and returns
+// the object's kind.
 func isTyped(t *testing.T, document []byte, namespace string) string {
 	t.Helper()
-	// As kubectl and Helm send it: yaml.Unmarshal would make text of a number where it knows that text is wanted.
+	// As kubectl and Helm send it: yaml.Unmarshal would turn a number into text where text is wanted.
 	text, err := yaml.YAMLToJSONStrict(document)
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, document)

@@ -24,13 +24,16 @@ type load struct {
 	pod string
 }
 
-// startLoad checks an account of its own, over connections that stay with a pod that the Service has forgotten, too.
+// startLoad checks an account of its own, over connections that stay with a pod that the Service
+// has forgotten, too.
 func startLoad(t *testing.T, account string) *load {
 	t.Helper()
 	applyAccount(t, account, "{limits: {}}")
 	l := &load{t: t, pod: "load-" + account}
 	startPod(t, l.pod, "replicas", api+"accounts/"+namespace+"/"+account)
-	t.Cleanup(func() { _, _ = run(t, "", "kubectl", "delete", "pod", "-n", namespace, l.pod, "--wait=false") })
+	t.Cleanup(func() {
+		_, _ = run(t, "", "kubectl", "delete", "pod", "-n", namespace, l.pod, "--wait=false")
+	})
 	l.waitFor(1)
 	return l
 }
@@ -69,8 +72,8 @@ func (l *load) neverTwo() {
 		}
 		before := list[i-1]
 		between := this.FirstSent.Sub(before.LastAnswered)
-		l.t.Logf("%s allowed %d sends; the next replica allowed its first %s after the last of these", before.Process, before.Allowed,
-			between.Round(time.Millisecond))
+		l.t.Logf("%s allowed %d sends; the next replica allowed its first %s after the last of these",
+			before.Process, before.Allowed, between.Round(time.Millisecond))
 		if between < 0 {
 			l.t.Errorf("two replicas allowed sends for %s: %+v and %+v", -between, before, this)
 		}
@@ -80,7 +83,8 @@ func (l *load) neverTwo() {
 // pod is the only pod of the release.
 func pod(t *testing.T) string {
 	t.Helper()
-	pods := strings.Fields(kubectl(t, "get", "pods", "-n", namespace, "-l", "app.kubernetes.io/instance=sluice,app.kubernetes.io/name=sluice",
+	pods := strings.Fields(kubectl(t, "get", "pods", "-n", namespace,
+		"-l", "app.kubernetes.io/instance=sluice,app.kubernetes.io/name=sluice",
 		"-o", "jsonpath={.items[*].metadata.name}"))
 	if len(pods) != 1 {
 		t.Fatalf("there are the pods %v, want one", pods)
@@ -88,11 +92,18 @@ func pod(t *testing.T) string {
 	return pods[0]
 }
 
+// evict asks for an eviction, as kubectl drain does.
+func evict(t *testing.T, pod string) {
+	t.Helper()
+	eviction := fmt.Sprintf(`{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": %q}}`, pod)
+	path := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s/eviction", namespace, pod)
+	must(t, eviction, "kubectl", "create", "--raw", path, "-f", "-")
+}
+
 // testOneAtATime takes the pod away in all the ways that a cluster does.
 func testOneAtATime(t *testing.T) {
 	l := startLoad(t, "one")
-	evict := fmt.Sprintf(`{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": %q, "namespace": %q}}`, pod(t), namespace)
-	must(t, evict, "kubectl", "create", "--raw", "/api/v1/namespaces/"+namespace+"/pods/"+pod(t)+"/eviction", "-f", "-")
+	evict(t, pod(t))
 	l.waitFor(2)
 	kubectl(t, "delete", "pod", "-n", namespace, pod(t), "--wait=false")
 	l.waitFor(3)

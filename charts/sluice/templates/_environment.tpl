@@ -1,5 +1,6 @@
-{{/* The program's settings that the chart decides, each by its variable: the value of the chart that decides it, or why
-nothing may. extraEnv and extraArgs cannot set them, so that each is set in one place, and checked there. */}}
+{{/* The program's settings that the chart decides, each by its variable: the value of the chart that
+decides it, or why nothing may. extraEnv and extraArgs cannot set them, so that each is set in one
+place, and checked there. */}}
 {{- define "sluice.settings" -}}
 SLUICE_LEADER_ELECT: {value: leaderElection.enabled}
 SLUICE_LOG_FORMAT: {value: log.format}
@@ -7,7 +8,7 @@ SLUICE_LOG_LEVEL: {value: log.level}
 SLUICE_MAX_RESERVATIONS: {value: maxReservations}
 SLUICE_RESERVATION_TTL: {value: reservationTTL}
 SLUICE_ACCOUNTS: {why: the chart runs Sluice for the MailAccounts of the cluster}
-SLUICE_HTTP_ADDRESS: {why: "the Service needs port 8080 of the pod; service.port is where callers find it"}
+SLUICE_HTTP_ADDRESS: {why: "the Service needs port 8080 of the pod; see service.port"}
 SLUICE_HEALTH_ADDRESS: {why: the probes need port 8081 of the pod}
 SLUICE_METRICS_ADDRESS: {why: the Service needs port 9090 of the pod}
 {{- end }}
@@ -37,8 +38,9 @@ SLUICE_METRICS_ADDRESS: {why: the Service needs port 9090 of the pod}
 {{- end }}
 {{- end }}
 
-{{/* Nine tenths of the memory limit, in bytes: near it, Go collects garbage rather than be killed. Empty without a
-limit. A quantity has a binary suffix, a decimal one, or an exponent, which the number keeps. */}}
+{{/* Nine tenths of the memory limit, in bytes: near it, Go collects garbage rather than be killed.
+Empty without a limit. A quantity has a binary suffix, a decimal one, or an exponent, which the
+number keeps. */}}
 {{- define "sluice.goMemoryLimit" -}}
 {{- $limit := ((.Values.resources).limits).memory }}
 {{- if not (kindIs "invalid" $limit) }}
@@ -48,8 +50,11 @@ limit. A quantity has a binary suffix, a decimal one, or an exponent, which the 
 {{- fail (printf "resources.limits.memory is %q, which Kubernetes does not take for a quantity: write it like 512Mi" $quantity) }}
 {{- end }}
 {{- $suffix := regexFind "(n|u|m|k|[MGTPE]|[KMGTPE]i)$" $quantity }}
-{{- $units := dict "" 1.0 "n" 1e-9 "u" 1e-6 "m" 1e-3 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18
-  "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0 }}
+{{- $units := dict
+  "" 1.0 "n" 1e-9 "u" 1e-6 "m" 1e-3 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18
+  "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0
+  "Ti" 1099511627776.0 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0
+}}
 {{- $bytes := mulf (trimSuffix $suffix $quantity | float64) (get $units $suffix) }}
 {{- if lt $bytes 16777216.0 }}
 {{- fail (printf "resources.limits.memory is %q, which is less than 16Mi and too little to start: write it like 512Mi" $quantity) }}

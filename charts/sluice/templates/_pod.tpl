@@ -89,8 +89,9 @@ spec:
   {{- end }}
 {{- end }}
 
-{{/* Where the pod may run: nowhere, as long as another pod of the release is there, be it about to end, or one of another
-workload such as the Deployment of an earlier chart. kubernetes.io/os spans all nodes that can run the image. */}}
+{{/* Where the pod may run: nowhere, as long as another pod of the release is there, be it about to
+end, or one of another workload such as the Deployment of an earlier chart. kubernetes.io/os spans
+all nodes that can run the image. */}}
 {{- define "sluice.affinity" -}}
 {{- $alone := dict
   "labelSelector" (dict "matchLabels" (include "sluice.selectorLabels" . | fromYaml))

@@ -18,7 +18,8 @@ import (
 	"github.com/sluice-mail/sluice/api/httpv1"
 )
 
-// replica is a process of Sluice, and when it allowed sends. Process begins each id that it makes, and is random.
+// replica is a process of Sluice, and when it allowed sends. Process is random, and begins each id
+// that the process makes.
 type replica struct {
 	Process      string
 	Allowed      int
@@ -32,8 +33,8 @@ type replicas struct {
 	seen map[string]*replica
 }
 
-// run checks an account over kept connections, which stay with a pod that its Service has forgotten, and over new
-// ones, 50 times a second each; it prints who allowed sends every second.
+// run checks an account over kept connections, which stay with a pod that its Service has
+// forgotten, and over new ones, 50 times a second each. Every second it prints who allowed sends.
 func (r *replicas) run(ctx context.Context, url string) error {
 	for range 4 {
 		go r.check(ctx, url, &http.Transport{MaxConnsPerHost: 1})
@@ -70,7 +71,8 @@ func (r *replicas) check(ctx context.Context, url string, transport *http.Transp
 
 // ask makes one check. Its reservation ends soon: there will be many.
 func ask(ctx context.Context, client *http.Client, url string) (d httpv1.Decision, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/check", strings.NewReader(`{"ttlSeconds": 1}`))
+	body := strings.NewReader(`{"ttlSeconds": 1}`)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/check", body)
 	if err != nil {
 		return d, err
 	}
@@ -80,14 +82,14 @@ func ask(ctx context.Context, client *http.Client, url string) (d httpv1.Decisio
 		return d, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s %s", resp.Status, body)
+		err = fmt.Errorf("%s %s", resp.Status, answer)
 	}
 	if err != nil {
 		return d, err
 	}
-	return d, json.Unmarshal(body, &d)
+	return d, json.Unmarshal(answer, &d)
 }
 
 func (r *replicas) add(reservation string, sent, answered time.Time) {
