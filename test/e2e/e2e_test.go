@@ -66,7 +66,7 @@ func testExact(t *testing.T) {
 	applyAccount(t, "exact", "{limits: {perMinute: 2}}")
 	got := strings.Fields(inPod(t, "exact", api+"accounts/"+namespace+"/exact"))
 	if strings.Join(got, " ") != "Defer Defer Allow" {
-		t.Errorf("at first, 100 ms before the time, and at the time: %v, want Defer Defer Allow", got)
+		t.Errorf("at first, 500 ms before the time, and at the time: %v, want Defer Defer Allow", got)
 	}
 }
 

@@ -110,7 +110,7 @@ func exact(ctx context.Context, url string) error {
 		return err
 	}
 	fmt.Println(d.Decision)
-	for _, early := range []time.Duration{100 * time.Millisecond, 0} {
+	for _, early := range []time.Duration{500 * time.Millisecond, 0} {
 		time.Sleep(time.Until(d.DeferredUntil.Add(-early)))
 		again, err := check(ctx, url)
 		if err != nil {
