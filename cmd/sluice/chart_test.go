@@ -104,7 +104,10 @@ func TestChartKnowsTheFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free := []string{"SLUICE_LEASE_NAMESPACE"} // which the chart leaves to extraArgs and extraEnv
+	// The chart leaves these to extraArgs and extraEnv.
+	free := []string{
+		"SLUICE_LEASE_NAMESPACE", "SLUICE_MAX_CONNECTIONS", "SLUICE_MAX_RESERVATIONS_PER_ACCOUNT",
+	}
 	var c config
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
 	c.register(flags)
