@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// account is one account: its policy and everything it did. Its mutex guards all of it but the key. While it is held, no
-// other lock is taken but that of the limiter's deadlines.
+// account is one account: its policy and everything it did. Its mutex guards all of it but the key.
+// While it is held, no other lock is taken but that of the limiter's deadlines.
 type account struct {
 	key    Key // never changes
 	mu     sync.Mutex
@@ -34,16 +34,17 @@ func (a *account) setPolicy(uid string, p Policy) (changed, same bool) {
 	return changed, true
 }
 
-// advance brings the account to the present: reservations past their deadline become sends at their deadline, then
-// what is old enough leaves its windows. It returns how many expired. Callers race to the lock with their readings of
-// the clock, so now may be a little before what the account has seen; it then stays where it is.
+// advance brings the account to the present: reservations past their deadline become sends at their
+// deadline, then what is old enough leaves its windows. It returns how many expired. Callers race
+// to the lock with their readings of the clock, so now may be a little before what the account has
+// seen; it then stays where it is.
 func (a *account) advance(now int64) (expiredCount int) {
 	expiredCount, _ = a.advanceBy(now, math.MaxInt)
 	return expiredCount
 }
 
-// advanceBy is advance in steps: it expires no more than most reservations, and if there are more, stays at the deadline
-// of the last.
+// advanceBy is advance in steps: it expires no more than most reservations, and if there are more,
+// stays at the deadline of the last.
 func (a *account) advanceBy(now int64, most int) (expiredCount int, done bool) {
 	now, done = max(a.now, now), true
 	if l := a.ledger; l != nil {
@@ -62,8 +63,9 @@ func (a *account) advanceBy(now int64, most int) (expiredCount int, done bool) {
 	return expiredCount, done
 }
 
-// expire brings the account to the soonest deadline, whose place this is, and makes a send at that time of the reservation.
-// The history advances first: where it merges, it must know what has left each window by then.
+// expire brings the account to the soonest deadline, whose place this is, and makes a send at that
+// time of the reservation. The history advances first: where it merges, it must know what has left
+// each window by then.
 func (a *account) expire(place int32) {
 	a.now = a.ledger.held.all[place].deadline
 	a.sent.advance(a.now)
@@ -94,8 +96,9 @@ func (a *account) inFlight() int64 {
 	return a.ledger.held.cost
 }
 
-// report says how each window stands, and whether and when a further cost fits; how long that is from now. The cost must
-// not exceed a limit. The windows are written in place, as this is what a check spends most of its time on.
+// report says how each window stands, and whether and when a further cost fits; how long that is
+// from now. The cost must not exceed a limit. The windows are written in place, as this is what a
+// check spends most of its time on.
 func (a *account) report(windows *[windows]WindowUsage, now, cost int64) {
 	inFlight := a.inFlight()
 	for w := range Window(len(windows)) {
@@ -139,8 +142,8 @@ func (a *account) denial() Verdict {
 	return Deferred
 }
 
-// decide says whether a new check of this cost fits into all windows, and if not, when to try again. It changes
-// nothing but the decision.
+// decide says whether a new check of this cost fits into all windows, and if not, when to try
+// again. It changes nothing but the decision.
 func (a *account) decide(d *Decision, now Instant, cost int64) error {
 	for _, limit := range a.policy.Limits {
 		if limit > 0 && cost > limit {
@@ -192,7 +195,8 @@ func (a *account) commit(place int32, cost int64) Outcome {
 	return Committed
 }
 
-// commitEnded records the send of a reservation that has ended, unless it counts as it should already.
+// commitEnded records the send of a reservation that has ended, unless it counts as it should
+// already.
 func (a *account) commitEnded(e *ended, cost int64) Outcome {
 	if cost == 0 {
 		cost = int64(e.cost)
@@ -216,8 +220,8 @@ func (a *account) commitEnded(e *ended, cost int64) Outcome {
 	}
 }
 
-// commitUnknown records a send without a reservation. If it has an id that is remembered, so that its repetition is not
-// counted again.
+// commitUnknown records a send without a reservation. If it has an id that is remembered, so that
+// its repetition is not counted again.
 func (a *account) commitUnknown(id *idHash, cost int64) Outcome {
 	cost = max(1, cost)
 	if id != nil {
@@ -238,7 +242,8 @@ func (a *account) oldest() int32 {
 	return a.ledger.held.oldest
 }
 
-// purge forgets everything and closes the account. It returns how many stamps and outstanding reservations there were.
+// purge forgets everything and closes the account. It returns how many stamps and outstanding
+// reservations there were.
 func (a *account) purge() (stamps, held int) {
 	stamps, held = a.sent.n, a.outstanding()
 	a.sent, a.ledger, a.purged = history{}, nil, true

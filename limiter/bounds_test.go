@@ -48,8 +48,8 @@ func TestG9IdleAccountsAreSmall(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
-// TestFirstMailCosts is what an account needs from its first check and commit on, until a sweep finds it idle for a day: what
-// docs/operations.md reckons with.
+// TestFirstMailCosts is what an account needs from its first check and commit on, until a sweep
+// finds it idle for a day: what docs/operations.md reckons with.
 func TestFirstMailCosts(t *testing.T) {
 	const n = 100_000
 	l, keys := crowd(0, n)
@@ -95,8 +95,9 @@ func TestG9BusyHistoryIsBounded(t *testing.T) {
 	runtime.KeepAlive(l)
 }
 
-// TestG9MergingFreesLateNeverEarly compares a history far beyond what is kept apart with the exact count, along a whole
-// day after a day: never less than the exact one, never more than the exact one 1/8192 of a window ago.
+// TestG9MergingFreesLateNeverEarly compares a history far beyond what is kept apart with the exact
+// count, along a whole day after a day: never less than the exact one, never more than the exact
+// one 1/8192 of a window ago.
 func TestG9MergingFreesLateNeverEarly(t *testing.T) {
 	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
@@ -144,8 +145,8 @@ func TestG9MergingFreesLateNeverEarly(t *testing.T) {
 	}
 }
 
-// TestG9FewStampsAreExact fills the history with older sends until it merges, while the last hour holds no more than it
-// keeps apart, all of them in one of its cells.
+// TestG9FewStampsAreExact fills the history with older sends until it merges, while the last hour
+// holds no more than it keeps apart, all of them in one of its cells.
 func TestG9FewStampsAreExact(t *testing.T) {
 	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
@@ -185,8 +186,8 @@ func TestG9UnknownNamesAllocateNothing(t *testing.T) {
 	}
 }
 
-// TestConcurrentCallers has many goroutines at a few accounts, which come and go meanwhile. The race detector watches
-// them, and the accounts that stay are never over.
+// TestConcurrentCallers has many goroutines at a few accounts, which come and go meanwhile. The
+// race detector watches them, and the accounts that stay are never over.
 func TestConcurrentCallers(t *testing.T) {
 	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// expiryPause is the least time between two rounds of [Limiter.RunExpiry]. It bounds what a burst of deadlines costs in
-// wake-ups, and what a call can find left to expire: what fell due within it.
+// expiryPause is the least time between two rounds of [Limiter.RunExpiry]. It bounds what a burst
+// of deadlines costs in wake-ups, and what a call can find left to expire: what fell due within it.
 const expiryPause = time.Millisecond
 
 // wakeUp says that a reservation of an account falls due at an instant.
@@ -17,9 +17,10 @@ type wakeUp struct {
 	account *account
 }
 
-// deadlines is a heap of the accounts' soonest deadlines. It holds one wake-up for most accounts, and not one for each
-// reservation: a check touches it only where its deadline is sooner than the account's wake-up. What is overtaken by a
-// sooner wake-up, a commit or a purge stays and is skipped when its time comes (lazy deletion).
+// deadlines is a heap of the accounts' soonest deadlines. It holds one wake-up for most accounts,
+// and not one for each reservation: a check touches it only where its deadline is sooner than the
+// account's wake-up. What is overtaken by a sooner wake-up, a commit or a purge stays and is
+// skipped when its time comes (lazy deletion).
 type deadlines struct {
 	mu   sync.Mutex // may be taken while an account is locked, never the other way round
 	heap []wakeUp
@@ -90,9 +91,9 @@ func (d *deadlines) first() (at int64, ok bool) {
 	return d.heap[0].at, true
 }
 
-// Expire counts as sent, at their deadlines, the reservations of all accounts whose deadlines have passed. No decision
-// depends on it, as every call does the same for its own account; it leaves calls less to do. One account is locked at a
-// time, and never for long.
+// Expire counts as sent, at their deadlines, the reservations of all accounts whose deadlines have
+// passed. No decision depends on it, as every call does the same for its own account; it leaves
+// calls less to do. One account is locked at a time, and never for long.
 func (l *Limiter) Expire(now Instant) {
 	for {
 		w, due := l.deadlines.popDue(now.Mono)
@@ -132,7 +133,8 @@ func (l *Limiter) wakeBy(a *account, deadline int64) {
 	}
 }
 
-// RunExpiry calls [Limiter.Expire] whenever deadlines fall due, until the context ends. One is enough.
+// RunExpiry calls [Limiter.Expire] whenever deadlines fall due, until the context ends. One is
+// enough.
 func (l *Limiter) RunExpiry(ctx context.Context, clock Clock) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

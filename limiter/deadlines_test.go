@@ -13,10 +13,14 @@ import (
 	"time"
 )
 
-// reserving is a loaded limiter with one account without limits, and a function that makes it hold a reservation.
-func reserving(t testing.TB) (l *Limiter, k Key, reserve func(now time.Duration, id string, ttl time.Duration)) {
+// reserving is a loaded limiter with one account without limits, and a function that makes it hold
+// a reservation.
+func reserving(t testing.TB) (
+	l *Limiter, k Key, reserve func(now time.Duration, id string, ttl time.Duration),
+) {
 	t.Helper()
-	l, k = New(Options{MaxReservationsPerAccount: DefaultMaxReservations}), Key{Namespace: "n", Name: "a"}
+	l = New(Options{MaxReservationsPerAccount: DefaultMaxReservations})
+	k = Key{Namespace: "n", Name: "a"}
 	l.MarkLoaded()
 	l.Apply(k, "uid", Policy{})
 	return l, k, func(now time.Duration, id string, ttl time.Duration) {
@@ -28,8 +32,9 @@ func reserving(t testing.TB) (l *Limiter, k Key, reserve func(now time.Duration,
 	}
 }
 
-// TestManyDeadlinesDueInOneCall has more deadlines pass than the history keeps apart before anybody looks: each window
-// counts what the exact history would, and no more than what has left it within 1/8192 of its length.
+// TestManyDeadlinesDueInOneCall has more deadlines pass than the history keeps apart before anybody
+// looks: each window counts what the exact history would, and no more than what has left it within
+// 1/8192 of its length.
 func TestManyDeadlinesDueInOneCall(t *testing.T) {
 	t.Parallel()
 	for name, expireBy := range map[string]func(*Limiter, Instant){
@@ -54,7 +59,8 @@ func TestManyDeadlinesDueInOneCall(t *testing.T) {
 						i, _ := slices.BinarySearch(deadlines, at+1)
 						return int64(i)
 					}
-					for _, at := range []time.Duration{spread, spread + time.Second, spread + time.Hour, spread + 24*time.Hour} {
+					for _, later := range []time.Duration{0, time.Second, time.Hour, 24 * time.Hour} {
+						at := spread + later
 						now := Instant{Mono: int64(at)}
 						expireBy(l, now)
 						u, err := l.Usage(now, k)
@@ -63,9 +69,10 @@ func TestManyDeadlinesDueInOneCall(t *testing.T) {
 						}
 						for w := range Window(windows) {
 							length := windowLengths[w]
-							least, most := upTo(now.Mono)-upTo(now.Mono-length), upTo(now.Mono)-upTo(now.Mono-length-length/8192)
+							least := upTo(now.Mono) - upTo(now.Mono-length)
+							most := upTo(now.Mono) - upTo(now.Mono-length-length/8192)
 							if got := u.Windows[w].Used; got < least || got > most {
-								t.Errorf("%s after the first check the %s counts %d, want %d to %d", at, w, got, least, most)
+								t.Errorf("%s after the checks the %s counts %d, want %d to %d", at, w, got, least, most)
 							}
 						}
 					}
@@ -75,8 +82,8 @@ func TestManyDeadlinesDueInOneCall(t *testing.T) {
 	}
 }
 
-// TestReservationsExpireOnTime wants reservations to become sends when they fall due, whoever looks: a sweep comes round
-// too seldom for that.
+// TestReservationsExpireOnTime wants reservations to become sends when they fall due, whoever
+// looks: a sweep comes round too seldom for that.
 func TestReservationsExpireOnTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -124,7 +131,8 @@ func TestReservationsExpireOnTime(t *testing.T) {
 	})
 }
 
-// TestWakeUpsAreFew wants the heap of deadlines to grow with the accounts that hold reservations, not with what they send.
+// TestWakeUpsAreFew wants the heap of deadlines to grow with the accounts that hold reservations,
+// not with what they send.
 func TestWakeUpsAreFew(t *testing.T) {
 	t.Parallel()
 	l, k, reserve := reserving(t)
@@ -198,9 +206,9 @@ func TestLastSweep(t *testing.T) {
 	})
 }
 
-// BenchmarkDeadlinesDue measures how long calls of an account wait while a million of its reservations fall due within a
-// minute, or within ten seconds, on the real clock and with RunExpiry at work. One iteration is one such time. The metrics
-// are
+// BenchmarkDeadlinesDue measures how long calls of an account wait while a million of its
+// reservations fall due within a minute, or within ten seconds, on the real clock and with
+// RunExpiry at work. One iteration is one such time. The metrics are
 //
 //	calls       how many calls came, one each millisecond
 //	longest-ns  the longest of them, and p999-ns all but one in a thousand
@@ -221,7 +229,9 @@ func BenchmarkDeadlinesDue(b *testing.B) {
 }
 
 // callsWhileDue returns how long each of the calls took, in order of length.
-func callsWhileDue(b *testing.B, n int, within time.Duration) (took []time.Duration, stalls time.Duration) {
+func callsWhileDue(
+	b *testing.B, n int, within time.Duration,
+) (took []time.Duration, stalls time.Duration) {
 	b.Helper()
 	l, k, reserve := reserving(b)
 	random := rand.New(rand.NewPCG(1, 1))

@@ -7,11 +7,12 @@ import (
 	"sync/atomic"
 )
 
-// directory finds accounts by key. Reading takes no lock, so that checks of different accounts never wait for each
-// other; writers, which come from the controller alone, take turns.
+// directory finds accounts by key. Reading takes no lock, so that checks of different accounts
+// never wait for each other; writers, which come from the controller alone, take turns.
 //
-// It is a hash table with linear probing. A table that became too full is replaced as a whole: readers of the old one
-// finish there undisturbed, and whoever finds an account there that was removed meanwhile finds it purged.
+// It is a hash table with linear probing. A table that became too full is replaced as a whole:
+// readers of the old one finish there undisturbed, and whoever finds an account there that was
+// removed meanwhile finds it purged.
 type directory struct {
 	seed  maphash.Seed
 	table atomic.Pointer[table]
@@ -22,8 +23,9 @@ type directory struct {
 	inOrder keyOrder
 }
 
-// table has a power of two of slots, at most two thirds of them in use. A slot that was used never becomes nil again, as
-// those behind it could not be found any more; it is vacant until the next table.
+// table has a power of two of slots, at most two thirds of them in use. A slot that was used never
+// becomes nil again, as those behind it could not be found any more; it is vacant until the next
+// table.
 type table []atomic.Pointer[account]
 
 // vacant is in the slots of removed accounts.
@@ -37,14 +39,16 @@ func newDirectory() *directory {
 
 // home returns where to look for a key first.
 func (d *directory) home(t table, k Key) int {
-	// A name alone is nearly unique; the namespace is mixed in by a shift, so that both orders differ.
+	// A name alone is nearly unique; the namespace is mixed in by a shift, so that both orders
+	// differ.
 	h := maphash.String(d.seed, k.Name) ^ maphash.String(d.seed, k.Namespace)<<1
 	return int(h) & (len(t) - 1)
 }
 
 func (t table) after(s int) int { return (s + 1) & (len(t) - 1) }
 
-// find returns the slot of a key and what is in it, or else a slot that the key may be put into, and nil.
+// find returns the slot of a key and what is in it, or else a slot that the key may be put into,
+// and nil.
 func (d *directory) find(t table, k Key) (s int, a *account) {
 	free := -1
 	for s = d.home(t, k); ; s = t.after(s) {
@@ -131,7 +135,8 @@ func (d *directory) keysAfter(namespace string, after Key, n int) []Key {
 	return d.inOrder.after(namespace, after, n)
 }
 
-// each visits the accounts, in no order, until visit returns false. Those added or removed meanwhile may be missed.
+// each visits the accounts, in no order, until visit returns false. Those added or removed
+// meanwhile may be missed.
 func (d *directory) each(visit func(*account) bool) { d.table.Load().each(visit) }
 
 func (t table) each(visit func(*account) bool) {

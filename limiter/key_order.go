@@ -8,25 +8,30 @@ import (
 // chunkSize is the largest number of accounts in one chunk of a keyOrder.
 const chunkSize = 512
 
-// keyOrder is the accounts in the order of their keys, so that a page of a list costs what it holds. It is a sorted list
-// in sorted chunks: a lookup is two binary searches, and an insertion moves no more than one chunk. The zero value is
-// empty. It does no locking.
+// keyOrder is the accounts in the order of their keys, so that a page of a list costs what it
+// holds. It is a sorted list in sorted chunks: a lookup is two binary searches, and an insertion
+// moves no more than one chunk. The zero value is empty. It does no locking.
 type keyOrder struct{ chunks [][]*account }
 
 func (k Key) compare(other Key) int {
 	return cmp.Or(cmp.Compare(k.Namespace, other.Namespace), cmp.Compare(k.Name, other.Name))
 }
 
-// search returns the place of the first account whose key is k or comes after it. It may be the end of the last chunk.
+// search returns the place of the first account whose key is k or comes after it. It may be the end
+// of the last chunk.
 func (o *keyOrder) search(k Key) (chunk, place int) {
-	chunk, _ = slices.BinarySearchFunc(o.chunks, k, func(c []*account, k Key) int { return c[len(c)-1].key.compare(k) })
+	chunk, _ = slices.BinarySearchFunc(o.chunks, k, func(c []*account, k Key) int {
+		return c[len(c)-1].key.compare(k)
+	})
 	if chunk == len(o.chunks) {
 		if chunk == 0 {
 			return 0, 0
 		}
 		return chunk - 1, len(o.chunks[chunk-1])
 	}
-	place, _ = slices.BinarySearchFunc(o.chunks[chunk], k, func(a *account, k Key) int { return a.key.compare(k) })
+	place, _ = slices.BinarySearchFunc(o.chunks[chunk], k, func(a *account, k Key) int {
+		return a.key.compare(k)
+	})
 	return chunk, place
 }
 

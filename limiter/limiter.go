@@ -5,32 +5,35 @@ import (
 	"time"
 )
 
-// DefaultMaxReservations bounds the outstanding reservations of all accounts together, unless [Options] say otherwise.
+// DefaultMaxReservations bounds the outstanding reservations of all accounts together, unless
+// [Options] say otherwise.
 const DefaultMaxReservations = 1_000_000
 
-// minShare is the least that an account may hold of the outstanding reservations, unless [Options] say otherwise.
+// minShare is the least that an account may hold of the outstanding reservations, unless [Options]
+// say otherwise.
 const minShare = 1000
 
 // Options are the bounds of a [Limiter]. The zero value is the default.
 type Options struct {
-	// MaxReservations is how many reservations may be outstanding at a time, over all accounts. 0 or less is
-	// [DefaultMaxReservations].
+	// MaxReservations is how many reservations may be outstanding at a time, over all accounts. 0
+	// or less is [DefaultMaxReservations].
 	MaxReservations int
-	// MaxReservationsPerAccount is how many of them one account may hold. 0 or less is a quarter of MaxReservations, and
-	// at least 1,000.
+	// MaxReservationsPerAccount is how many of them one account may hold. 0 or less is a quarter of
+	// MaxReservations, and at least 1,000.
 	MaxReservationsPerAccount int
 }
 
-// Limiter keeps accounts inside their limits. Make one with [New]. All methods may be called concurrently; accounts
-// share no lock.
+// Limiter keeps accounts inside their limits. Make one with [New]. All methods may be called
+// concurrently. Accounts share no lock but that of the deadlines, which a check takes once in a
+// while.
 type Limiter struct {
 	accounts *directory
 	ids      idHasher
 	loaded   atomic.Bool
 	opened   chan struct{} // closed when loaded becomes true
 	draining atomic.Bool
-	// quota bounds the outstanding reservations of all accounts. One that expired counts until its account is next
-	// used, woken or swept.
+	// quota bounds the outstanding reservations of all accounts. One that expired counts until its
+	// account is next used, woken or swept.
 	quota     *quota
 	parts     atomic.Uint32 // how many accounts were given a part of it
 	share     int           // how much of the quota one account may hold
@@ -48,11 +51,13 @@ func New(o Options) *Limiter {
 	}
 	return &Limiter{
 		accounts: newDirectory(), ids: newIDHasher(), opened: make(chan struct{}),
-		quota: newQuota(int64(o.MaxReservations)), share: o.MaxReservationsPerAccount, deadlines: newDeadlines(),
+		quota: newQuota(int64(o.MaxReservations)), share: o.MaxReservationsPerAccount,
+		deadlines: newDeadlines(),
 	}
 }
 
-// MarkLoaded says that every account is known: from now on a missing one is [ErrAccountNotFound]. It cannot be undone.
+// MarkLoaded says that every account is known: from now on a missing one is [ErrAccountNotFound].
+// It cannot be undone.
 func (l *Limiter) MarkLoaded() {
 	if l.loaded.CompareAndSwap(false, true) {
 		close(l.opened)
@@ -65,9 +70,9 @@ func (l *Limiter) Opened() <-chan struct{} { return l.opened }
 // Loaded reports whether MarkLoaded was called. Readiness is this, and nothing else.
 func (l *Limiter) Loaded() bool { return l.loaded.Load() }
 
-// Drain refuses all checks from now on, with [ErrDraining]: another process may be about to take over, and two that admit
-// would each admit the whole limit. Everything else goes on, as commits and releases of what was allowed must get
-// through. It cannot be undone.
+// Drain refuses all checks from now on, with [ErrDraining]: another process may be about to take
+// over, and two that admit would each admit the whole limit. Everything else goes on, as commits
+// and releases of what was allowed must get through. It cannot be undone.
 func (l *Limiter) Drain() { l.draining.Store(true) }
 
 // Admits returns why every check is refused at the moment, [ErrNotLoaded] or [ErrDraining], or nil.
@@ -81,9 +86,9 @@ func (l *Limiter) Admits() error {
 	return nil
 }
 
-// Apply creates the account or changes its policy, which holds from the next check; history and outstanding
-// reservations stay. An account that exists with another uid was deleted and created again: the old one is purged
-// first. The result says whether anything changed.
+// Apply creates the account or changes its policy, which holds from the next check; history and
+// outstanding reservations stay. An account that exists with another uid was deleted and created
+// again: the old one is purged first. The result says whether anything changed.
 func (l *Limiter) Apply(k Key, uid string, p Policy) (changed bool) {
 	for {
 		a := l.accounts.get(k)
@@ -100,8 +105,9 @@ func (l *Limiter) Apply(k Key, uid string, p Policy) (changed bool) {
 	}
 }
 
-// Purge removes the account with its limits, history and reservations, and returns how many entries that were: stamps
-// in the history and outstanding reservations. An account that does not exist has none.
+// Purge removes the account with its limits, history and reservations, and returns how many entries
+// that were: stamps in the history and outstanding reservations. An account that does not exist has
+// none.
 func (l *Limiter) Purge(k Key) (entries int) {
 	if a := l.accounts.get(k); a != nil {
 		return l.purge(a)
@@ -141,7 +147,8 @@ func (l *Limiter) Retain(keep func(Key) bool) (purged int) {
 	return len(gone)
 }
 
-// Enforced returns the policy in force for an account, if it exists with this uid; also before MarkLoaded.
+// Enforced returns the policy in force for an account, if it exists with this uid; also before
+// MarkLoaded.
 func (l *Limiter) Enforced(k Key, uid string) (Policy, bool) {
 	a := l.accounts.get(k)
 	if a == nil {
@@ -154,8 +161,9 @@ func (l *Limiter) Enforced(k Key, uid string) (Policy, bool) {
 
 // Ask is what a check asks for.
 type Ask struct {
-	// ID names the reservation. It must not be empty, and should be unique within the account for 15 minutes: a
-	// check that repeats the ID of an outstanding reservation gets that same reservation.
+	// ID names the reservation. It must not be empty, and should be unique within the account for
+	// 15 minutes: a check that repeats the ID of an outstanding reservation gets that same
+	// reservation.
 	ID string
 	// Cost is how much of each limit to take, 1..MaxCost.
 	Cost int64
@@ -163,8 +171,9 @@ type Ask struct {
 	TTL time.Duration
 }
 
-// Check decides whether a send may happen now. If so it holds a slot under ask.ID, until Commit, Release, or until
-// ask.TTL has passed. A denied check changes nothing; neither does one that returns an error.
+// Check decides whether a send may happen now. If so it holds a slot under ask.ID, until Commit,
+// Release, or until ask.TTL has passed. A denied check changes nothing; neither does one that
+// returns an error.
 func (l *Limiter) Check(now Instant, k Key, ask Ask) (d Decision, err error) {
 	if ask.ID == "" || ask.Cost < 1 || ask.Cost > MaxCost || ask.TTL <= 0 {
 		return d, ErrInvalid
@@ -200,9 +209,10 @@ func (l *Limiter) Check(now Instant, k Key, ask Ask) (d Decision, err error) {
 	return d, nil
 }
 
-// Commit records that the mail of a reservation has left; it counts from now on. It is never refused for the state of
-// the reservation: the mail has left. An empty id means the oldest outstanding reservation. A cost of 0 means the
-// reservation's, or 1 where there is none; another cost is recorded instead. Repeating a commit changes nothing.
+// Commit records that the mail of a reservation has left; it counts from now on. It is never
+// refused for the state of the reservation: the mail has left. An empty id means the oldest
+// outstanding reservation. A cost of 0 means the reservation's, or 1 where there is none; another
+// cost is recorded instead. Repeating a commit changes nothing.
 func (l *Limiter) Commit(now Instant, k Key, id string, cost int64) (Outcome, error) {
 	if cost < 0 || cost > MaxCost {
 		return 0, ErrInvalid
@@ -232,8 +242,9 @@ func (l *Limiter) commitHeld(a *account, place int32, id *idHash, cost int64) Ou
 	return a.commit(place, cost)
 }
 
-// Release gives back the slot of an outstanding reservation, of a send that did not happen. An empty id means the
-// oldest outstanding reservation. Releasing twice is harmless; what was committed or expired cannot be released.
+// Release gives back the slot of an outstanding reservation, of a send that did not happen. An
+// empty id means the oldest outstanding reservation. Releasing twice is harmless; what was
+// committed or expired cannot be released.
 func (l *Limiter) Release(now Instant, k Key, id string) (Outcome, error) {
 	a, err := l.lock(now, k)
 	if err != nil {
@@ -275,7 +286,8 @@ func (l *Limiter) lock(now Instant, k Key) (*account, error) {
 	return a, nil
 }
 
-// freed gives back the quota of n reservations that are no longer outstanding. Most calls free none or one.
+// freed gives back the quota of n reservations that are no longer outstanding. Most calls free none
+// or one.
 func (l *Limiter) freed(a *account, n int) {
 	if n > 0 {
 		l.quota.give(a.part, int64(n))

@@ -7,7 +7,8 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// BenchmarkList compares a page of 100 from the middle of 300,000 accounts with the same from 1,000.
+// BenchmarkList compares a page of 100 from the middle of 300,000 accounts with the same from
+// 1,000.
 func BenchmarkList(b *testing.B) {
 	pages := func(accounts int) func(n int) {
 		l, keys := crowd(0, accounts)
@@ -24,8 +25,8 @@ func BenchmarkList(b *testing.B) {
 	sideBySide(b, pages(1000), pages(300_000))
 }
 
-// TestListPagesThroughChange pages through accounts of which others come and go meanwhile: those that stay are listed once
-// each, in order.
+// TestListPagesThroughChange pages through accounts of which others come and go meanwhile: those
+// that stay are listed once each, in order.
 func TestListPagesThroughChange(t *testing.T) {
 	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()

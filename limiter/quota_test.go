@@ -10,7 +10,8 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// crowd is a limiter of so many accounts without limits, each of which may hold all reservations there may be.
+// crowd is a limiter of so many accounts without limits, each of which may hold all reservations
+// there may be.
 func crowd(maxReservations, accounts int) (*limiter.Limiter, []limiter.Key) {
 	l := limiter.New(limiter.Options{
 		MaxReservations:           maxReservations,
@@ -25,8 +26,8 @@ func crowd(maxReservations, accounts int) (*limiter.Limiter, []limiter.Key) {
 	return l, keys
 }
 
-// TestG9ReservationsAreBoundedExactly reserves all that may be outstanding, spread over accounts as unevenly as may be:
-// neither one too many, nor is one refused while there is room.
+// TestG9ReservationsAreBoundedExactly reserves all that may be outstanding, spread over accounts as
+// unevenly as may be: neither one too many, nor is one refused while there is room.
 func TestG9ReservationsAreBoundedExactly(t *testing.T) {
 	for _, bound := range []int{1, 63, 64, 1000, 100_000} {
 		for _, accounts := range []int{1, 100} {
@@ -98,7 +99,8 @@ func TestG9ReservationsAreBoundedUnderLoad(t *testing.T) {
 	}
 }
 
-// TestSweepOfManyExpired has more expire at once than a sweep takes in one step, at deadlines of their own.
+// TestSweepOfManyExpired has more expire at once than a sweep takes in one step, at deadlines of
+// their own.
 func TestSweepOfManyExpired(t *testing.T) {
 	l, keys := crowd(0, 1)
 	const n = 10_000
@@ -112,7 +114,8 @@ func TestSweepOfManyExpired(t *testing.T) {
 	if held := l.Stats().Reservations; held != 0 {
 		t.Errorf("%d are still outstanding", held)
 	}
-	// They were sent one each millisecond from 1 ms on, so half of them have left the minute 5 s after its first.
+	// They were sent one each millisecond from 1 ms on, so half of them have left the minute 5 s
+	// after its first.
 	u, err := l.Usage(limiter.Instant{Mono: int64(time.Minute + 5*time.Second)}, keys[0])
 	if err != nil || u.Windows[limiter.Minute].Used != n/2 || u.Windows[limiter.Hour].Used != n {
 		t.Errorf("the usage is %+v, %v", u, err)

@@ -174,8 +174,8 @@ func TestServeFolder(t *testing.T) {
 	}
 }
 
-// TestShutdownFinishesWhatIsInFlight stops the program between the two halves of requests: what has left is recorded, and
-// nothing more is admitted.
+// TestShutdownFinishesWhatIsInFlight stops the program between the two halves of requests: what has
+// left is recorded, and nothing more is admitted.
 func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
 	p := start(t, "serve", "--accounts", accounts(t))
 	p.until("ready", func() bool { status, _ := get("http://" + p.health + "/readyz"); return status == 200 })

@@ -29,12 +29,13 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// shutdownTimeout is how long what is in flight may take after SIGTERM. It leaves room in the 30 s that Kubernetes
-// gives, of which the chart sleeps 5.
+// shutdownTimeout is how long what is in flight may take after SIGTERM. It leaves room in the 30 s
+// that Kubernetes gives, of which the chart sleeps 5.
 const shutdownTimeout = 15 * time.Second
 
-// sweepTimeout is how long the sweep may take to come round before the process is called dead. It takes a second for a
-// million accounts; one that does not end has met an account that stays locked.
+// sweepTimeout is how long the sweep may take to come round before the process is called dead. It
+// takes a second for a million accounts; one that does not end has met an account that stays
+// locked.
 const sweepTimeout = time.Minute
 
 func newServeCommand(env lookup) *cobra.Command {
@@ -67,8 +68,9 @@ Each flag is an environment variable, too: --http-address is SLUICE_HTTP_ADDRESS
 
 // serve runs until the context ends or something fails.
 func serve(ctx context.Context, c config, log logr.Logger) error {
-	// The files are followed anyway, so that there is nothing to reload; and whoever reads the log may go away. By default
-	// either signal would end the process, and all that was sent would be forgotten.
+	// The files are followed anyway, so that there is nothing to reload; and whoever reads the log
+	// may go away. By default either signal would end the process, and all that was sent would be
+	// forgotten.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
@@ -105,7 +107,8 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 	return nil
 }
 
-// waitFor waits until all of a group has ended, but once the context has, no longer than a process is given to stop.
+// waitFor waits until all of a group has ended, but once the context has, no longer than a process
+// is given to stop.
 func waitFor(ctx context.Context, group *errgroup.Group) error {
 	ended := make(chan error, 1)
 	go func() { ended <- group.Wait() }()
@@ -176,7 +179,8 @@ func (c *config) listen(flag, address string, log logr.Logger) (net.Listener, er
 	return listener, nil
 }
 
-// accountsSource is what loads the MailAccounts, and follows their changes: from a folder, or else from a cluster.
+// accountsSource is what loads the MailAccounts, and follows their changes: from a folder, or else
+// from a cluster.
 func (c *config) accountsSource(
 	ctx context.Context, l *limiter.Limiter, log logr.Logger,
 ) (manager.Runnable, error) {
@@ -209,7 +213,8 @@ func (c *config) accountsSource(
 	return mgr, controllers.Add(mgr, options)
 }
 
-// namespace is where the lease is: where the flag says, or where the pod is, or where kubectl would look first.
+// namespace is where the lease is: where the flag says, or where the pod is, or where kubectl would
+// look first.
 func (c *config) namespace() string {
 	if c.leaseNamespace != "" {
 		return c.leaseNamespace

@@ -70,8 +70,8 @@ func (p *program) post(verb string) (status int, body string) {
 	return resp.StatusCode, string(answer)
 }
 
-// TestSignalsThatEndNothing: a terminal that is closed, and a reader of the log that is gone, must not make it forget what
-// was sent.
+// TestSignalsThatEndNothing: a terminal that is closed, and a reader of the log that is gone, must
+// not make it forget what was sent.
 func TestSignalsThatEndNothing(t *testing.T) {
 	p := &program{t: t, log: &logBuffer{}, api: freeAddress(t), health: freeAddress(t)}
 	cmd := command(t, nil, "serve", "--accounts", accounts(t), "--log-level", "debug",
@@ -106,8 +106,8 @@ func TestSignalsThatEndNothing(t *testing.T) {
 	p.stop()
 }
 
-// TestNothingIsAdmittedAfterSIGTERM freezes the API server, so that the controllers take their time to stop, and sends
-// SIGTERM while a caller asks without a pause.
+// TestNothingIsAdmittedAfterSIGTERM freezes the API server, so that the controllers take their time
+// to stop, and sends SIGTERM while a caller asks without a pause.
 func TestNothingIsAdmittedAfterSIGTERM(t *testing.T) {
 	limit := int32(1 << 30)
 	account := &v1alpha1.MailAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "drained"},
@@ -156,8 +156,8 @@ func TestNothingIsAdmittedAfterSIGTERM(t *testing.T) {
 	}
 }
 
-// freezer stands between a client and the API server, and can stop to pass on what either says, as if the API server
-// were frozen: connections stay, and nobody answers.
+// freezer stands between a client and the API server, and can stop to pass on what either says, as
+// if the API server were frozen: connections stay, and nobody answers.
 type freezer struct {
 	kubeconfig string
 	mu         sync.RWMutex // held by whoever freezes it
