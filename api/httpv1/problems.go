@@ -42,7 +42,7 @@ var (
 	InvalidField         = ProblemKind{"invalid-field", 422, "A field has a value out of bounds"}
 	CostExceedsLimit     = ProblemKind{"cost-exceeds-limit", 422, "The cost exceeds a limit"}
 	InternalError        = ProblemKind{"internal-error", 500, "Something went wrong in Sluice"}
-	NotReady             = ProblemKind{"not-ready", 503, "The limits are not loaded yet"}
+	NotReady             = ProblemKind{"not-ready", 503, "This Sluice is not ready"}
 	StoreUnavailable     = ProblemKind{"store-unavailable", 503, "The store cannot be reached"}
 	Overloaded           = ProblemKind{"overloaded", 503, "There is too much at a time"}
 )
