@@ -176,18 +176,25 @@ func TestWhatIsEchoedIsCut(t *testing.T) {
 // TestNetHTTPLogsToTheLog wants what net/http has to say in the log, and not to fill it.
 func TestNetHTTPLogsToTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var lines []string
-		s := server.HTTPServer(http.NotFoundHandler(), funcr.NewJSON(func(line string) { lines = append(lines, line) }, funcr.Options{}))
+		logged := make(chan string, 100)
+		logger := funcr.NewJSON(func(line string) { logged <- line }, funcr.Options{})
+		s := server.HTTPServer(http.NotFoundHandler(), logger)
 		for i := range 100 {
 			s.ErrorLog.Printf("http: Accept error: %d %s\n", i, strings.Repeat("é", 1000))
 		}
-		if len(lines) != 10 || !strings.Contains(lines[0], "http: Accept error: 0 ") {
-			t.Errorf("%d lines were logged: %.1000q", len(lines), lines)
+		if n := len(logged); n != 10 {
+			t.Errorf("%d lines were logged, want 10", n)
 		}
 		time.Sleep(11 * time.Second) // of the bubble's clock
 		synctest.Wait()
-		if len(lines) != 11 || !strings.Contains(lines[10], `"lines":90`) {
-			t.Errorf("then logged are %q", lines)
+		close(logged)
+		var lines []string
+		for line := range logged {
+			lines = append(lines, line)
+		}
+		if len(lines) != 11 || !strings.Contains(lines[0], "http: Accept error: 0 ") ||
+			!strings.Contains(lines[10], `"lines":90`) {
+			t.Errorf("logged are %.1000q", lines)
 		}
 		for _, line := range lines {
 			if len(line) > 1000 || !utf8.ValidString(line) {

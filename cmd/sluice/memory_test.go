@@ -25,7 +25,7 @@ func TestUnfinishedBatchesDoNotFillTheMemory(t *testing.T) {
 	p.until("ready", func() bool { status, _ := get("http://" + p.health + "/readyz"); return status == 200 })
 	var callers sync.WaitGroup
 	unfinished := bytes.Repeat([]byte(" "), 1<<20-1)
-	for range 1000 {
+	for range unfinishedBatches {
 		callers.Go(func() {
 			conn, err := net.Dial("tcp", p.api)
 			if err != nil {
