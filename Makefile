@@ -53,7 +53,7 @@ race: assets ## Run the tests with the race detector (needs a C compiler)
 .PHONY: fuzz
 fuzz: ## Fuzz what callers and files can say, 10 seconds for each target
 	for target in ./api/httpv1:FuzzDecode ./api/httpv1:FuzzDecodeBatch ./server:FuzzPath ./server:FuzzID ./manifest:FuzzParse; do \
-		go test $${target%:*} -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime 10s || exit 1; \
+		go test $${target%:*} -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime 10s -fuzzminimizetime 100x || exit 1; \
 	done
 
 .PHONY: prove
