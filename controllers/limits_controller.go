@@ -29,7 +29,7 @@ func (r *limitsReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		return ctrl.Result{}, err
 	case account.problem() != nil:
 		// The limits in force stay, but not those of an object that is gone.
-		r.limiter.PurgeOther(key, string(account.UID))
+		r.limiter.PurgeUnlessUID(key, string(account.UID))
 		log.Info("invalid MailAccount left as it was", "problem", account.problem().Error())
 	case r.limiter.Apply(key, string(account.UID), policyOf(&account.Spec)):
 		log.V(1).Info("limits in force", "generation", account.Generation)

@@ -44,7 +44,7 @@ func (r *statusReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	if err := r.client.Get(ctx, req.NamespacedName, &account); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	policy, enforced := r.limiter.Enforced(keyOf(req.NamespacedName), string(account.UID))
+	policy, enforced := r.limiter.PolicyInForce(keyOf(req.NamespacedName), string(account.UID))
 	want, settled := readyCondition(&account, policy, enforced)
 	if !settled {
 		return ctrl.Result{RequeueAfter: settleInterval}, nil

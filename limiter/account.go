@@ -9,17 +9,17 @@ import (
 // account is one account: its policy and everything it did. Its mutex guards all of it but the key.
 // While it is held, no other lock is taken but that of the limiter's deadlines.
 type account struct {
-	key    Key // never changes
-	mu     sync.Mutex
-	uid    string
-	policy Policy
-	purged bool  // no longer in the directory; whoever still holds it must answer as if it were not found
-	part   uint8 // of the quota
-	now    int64
-	wakeAt int64 // of its wake-up in the limiter's deadlines; 0 if it has none
-	sent   history
-	ledger *ledger  // nil until the first reservation
-	_      [40]byte // see TestAccountsShareNoCacheLine
+	key          Key // never changes
+	mu           sync.Mutex
+	uid          string
+	policy       Policy
+	purged       bool  // no longer in the map; whoever still holds it must answer as if it were not found
+	stripe       uint8 // of the reservation cap
+	now          int64
+	wakeAt       int64 // of its wake-up in the limiter's deadlines; 0 if it has none
+	sent         history
+	reservations *reservations // nil until the first reservation
+	_            [40]byte      // see TestAccountsShareNoCacheLine
 }
 
 // setPolicy changes the policy, if the account still exists with this uid.
@@ -47,8 +47,8 @@ func (a *account) advance(now int64) (expiredCount int) {
 // stays at the deadline of the last.
 func (a *account) advanceBy(now int64, most int) (expiredCount int, done bool) {
 	now, done = max(a.now, now), true
-	if l := a.ledger; l != nil {
-		for place := l.held.soonest(now); place != none; place = l.held.soonest(now) {
+	if l := a.reservations; l != nil {
+		for place := l.outstanding.nextExpired(now); place != none; place = l.outstanding.nextExpired(now) {
 			if expiredCount == most {
 				now, done = a.now, false
 				break
@@ -67,39 +67,39 @@ func (a *account) advanceBy(now int64, most int) (expiredCount int, done bool) {
 // time of the reservation. The history advances first: where it merges, it must know what has left
 // each window by then.
 func (a *account) expire(place int32) {
-	a.now = a.ledger.held.all[place].deadline
+	a.now = a.reservations.outstanding.all[place].deadline
 	a.sent.advance(a.now)
-	r := a.ledger.end(place, expired, a.now)
-	a.sent.add(a.now, int64(r.cost))
+	r := a.reservations.end(place, expired, a.now)
+	a.sent.append(a.now, int64(r.cost))
 }
 
-// soonestDeadline returns the deadline that comes next, if a reservation is outstanding.
-func (a *account) soonestDeadline() (deadline int64, ok bool) {
-	if a.outstanding() == 0 {
+// nextDeadline returns the deadline that comes next, if a reservation is outstanding.
+func (a *account) nextDeadline() (deadline int64, ok bool) {
+	if a.outstandingCount() == 0 {
 		return 0, false
 	}
-	return a.ledger.held.all[a.ledger.held.due[0]].deadline, true
+	return a.reservations.outstanding.all[a.reservations.outstanding.due[0]].deadline, true
 }
 
-// outstanding is how many reservations are outstanding.
-func (a *account) outstanding() int {
-	if a.ledger == nil {
+// outstandingCount is how many reservations are outstandingCount.
+func (a *account) outstandingCount() int {
+	if a.reservations == nil {
 		return 0
 	}
-	return a.ledger.held.count()
+	return a.reservations.outstanding.count()
 }
 
 func (a *account) inFlight() int64 {
-	if a.ledger == nil {
+	if a.reservations == nil {
 		return 0
 	}
-	return a.ledger.held.cost
+	return a.reservations.outstanding.cost
 }
 
 // report says how each window stands, and whether and when a further cost fits; how long that is
 // from now. The cost must not exceed a limit. The windows are written in place, as this is what a
 // check spends most of its time on.
-func (a *account) report(windows *[windows]WindowUsage, now, cost int64) {
+func (a *account) report(windows *[windowCount]WindowUsage, now, cost int64) {
 	inFlight := a.inFlight()
 	for w := range Window(len(windows)) {
 		u := &windows[w]
@@ -120,7 +120,7 @@ func (a *account) report(windows *[windows]WindowUsage, now, cost int64) {
 
 // repeated answers a check whose id is held already.
 func (a *account) repeated(place int32, now, cost int64) (d Decision, err error) {
-	r := &a.ledger.held.all[place]
+	r := &a.reservations.outstanding.all[place]
 	if int64(r.cost) != cost {
 		return d, ErrReservationCost
 	}
@@ -173,11 +173,11 @@ func (a *account) decide(d *Decision, now Instant, cost int64) error {
 
 // reserve takes a slot that decide found free, and returns its deadline.
 func (a *account) reserve(d *Decision, now int64, id idHash, ask *Ask) (deadline int64) {
-	if a.ledger == nil {
-		a.ledger = newLedger()
+	if a.reservations == nil {
+		a.reservations = newReservations()
 	}
 	deadline = a.now + int64(ask.TTL)
-	a.ledger.held.add(id, ask.Cost, deadline)
+	a.reservations.outstanding.add(id, ask.Cost, deadline)
 	d.Cost, d.ExpiresIn = ask.Cost, time.Duration(deadline-now)
 	for w := range d.Windows {
 		d.Windows[w].InFlight += ask.Cost
@@ -187,29 +187,29 @@ func (a *account) reserve(d *Decision, now int64, id idHash, ask *Ask) (deadline
 
 // commit records the send of an outstanding reservation.
 func (a *account) commit(place int32, cost int64) Outcome {
-	r := a.ledger.end(place, committed, a.now)
+	r := a.reservations.end(place, committed, a.now)
 	if cost == 0 {
 		cost = int64(r.cost)
 	}
-	a.sent.add(a.now, cost)
+	a.sent.append(a.now, cost)
 	return Committed
 }
 
 // commitEnded records the send of a reservation that has ended, unless it counts as it should
 // already.
-func (a *account) commitEnded(e *ended, cost int64) Outcome {
+func (a *account) commitEnded(e *ending, cost int64) Outcome {
 	if cost == 0 {
 		cost = int64(e.cost)
 	}
 	switch e.state {
 	case expired: // it counted from its deadline on; now it is known to have left as late as this
 		e.state = late
-		a.sent.remove(e.at, int64(e.cost))
-		a.sent.add(a.now, cost)
+		a.sent.subtract(e.at, int64(e.cost))
+		a.sent.append(a.now, cost)
 		return Late
 	case released: // the caller gave the slot back, and yet the mail left
 		e.state = unreserved
-		a.sent.add(a.now, cost)
+		a.sent.append(a.now, cost)
 		return Unreserved
 	case committed:
 		return Committed
@@ -225,38 +225,38 @@ func (a *account) commitEnded(e *ended, cost int64) Outcome {
 func (a *account) commitUnknown(id *idHash, cost int64) Outcome {
 	cost = max(1, cost)
 	if id != nil {
-		if a.ledger == nil {
-			a.ledger = newLedger()
+		if a.reservations == nil {
+			a.reservations = newReservations()
 		}
-		a.ledger.ended.remember(*id, ended{at: a.now, cost: int32(cost), state: unreserved})
+		a.reservations.ended.remember(*id, ending{at: a.now, cost: int32(cost), state: unreserved})
 	}
-	a.sent.add(a.now, cost)
+	a.sent.append(a.now, cost)
 	return Unreserved
 }
 
 // oldest is the place of the oldest outstanding reservation, or none.
 func (a *account) oldest() int32 {
-	if a.ledger == nil {
+	if a.reservations == nil {
 		return none
 	}
-	return a.ledger.held.oldest
+	return a.reservations.outstanding.oldest
 }
 
 // purge forgets everything and closes the account. It returns how many stamps and outstanding
 // reservations there were.
 func (a *account) purge() (stamps, held int) {
-	stamps, held = a.sent.n, a.outstanding()
-	a.sent, a.ledger, a.purged = history{}, nil, true
+	stamps, held = a.sent.n, a.outstandingCount()
+	a.sent, a.reservations, a.purged = history{}, nil, true
 	return stamps, held
 }
 
 // tidy gives back the memory that an idle account no longer needs.
 func (a *account) tidy() {
-	if l := a.ledger; l != nil {
-		l.held.shrink()
+	if l := a.reservations; l != nil {
+		l.outstanding.shrink()
 		l.ended.shrink()
 		if l.empty() {
-			a.ledger = nil
+			a.reservations = nil
 		}
 	}
 	a.sent.shrink()

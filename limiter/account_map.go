@@ -7,13 +7,13 @@ import (
 	"sync/atomic"
 )
 
-// directory finds accounts by key. Reading takes no lock, so that checks of different accounts
+// accountMap finds accounts by key. Reading takes no lock, so that checks of different accounts
 // never wait for each other; writers, which come from the controller alone, take turns.
 //
 // It is a hash table with linear probing. A table that became too full is replaced as a whole:
 // readers of the old one finish there undisturbed, and whoever finds an account there that was
 // removed meanwhile finds it purged.
-type directory struct {
+type accountMap struct {
 	seed  maphash.Seed
 	table atomic.Pointer[table]
 
@@ -31,14 +31,14 @@ type table []atomic.Pointer[account]
 // vacant is in the slots of removed accounts.
 var vacant = new(account)
 
-func newDirectory() *directory {
-	d := &directory{seed: maphash.MakeSeed()}
+func newAccountMap() *accountMap {
+	d := &accountMap{seed: maphash.MakeSeed()}
 	d.resize()
 	return d
 }
 
 // home returns where to look for a key first.
-func (d *directory) home(t table, k Key) int {
+func (d *accountMap) home(t table, k Key) int {
 	// A name alone is nearly unique; the namespace is mixed in by a shift, so that both orders
 	// differ.
 	h := maphash.String(d.seed, k.Name) ^ maphash.String(d.seed, k.Namespace)<<1
@@ -49,7 +49,7 @@ func (t table) after(s int) int { return (s + 1) & (len(t) - 1) }
 
 // find returns the slot of a key and what is in it, or else a slot that the key may be put into,
 // and nil.
-func (d *directory) find(t table, k Key) (s int, a *account) {
+func (d *accountMap) find(t table, k Key) (s int, a *account) {
 	free := -1
 	for s = d.home(t, k); ; s = t.after(s) {
 		switch a := t[s].Load(); {
@@ -68,13 +68,13 @@ func (d *directory) find(t table, k Key) (s int, a *account) {
 }
 
 // get returns the account, or nil.
-func (d *directory) get(k Key) *account {
+func (d *accountMap) get(k Key) *account {
 	_, a := d.find(*d.table.Load(), k)
 	return a
 }
 
 // put adds an account, unless there is one with its key. It reports whether it did.
-func (d *directory) put(a *account) (added bool) {
+func (d *accountMap) put(a *account) (added bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, other := d.find(*d.table.Load(), a.key); other != nil {
@@ -89,7 +89,7 @@ func (d *directory) put(a *account) (added bool) {
 }
 
 // set puts an account whose key is not there into a table that has room. The caller holds mu.
-func (d *directory) set(t table, a *account) {
+func (d *accountMap) set(t table, a *account) {
 	s, _ := d.find(t, a.key)
 	d.count++
 	if t[s].Load() == nil {
@@ -99,7 +99,7 @@ func (d *directory) set(t table, a *account) {
 }
 
 // remove removes an account, if it is there.
-func (d *directory) remove(a *account) {
+func (d *accountMap) remove(a *account) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t := *d.table.Load()
@@ -111,7 +111,7 @@ func (d *directory) remove(a *account) {
 }
 
 // resize makes a table that has room for twice as many accounts as there are. The caller holds mu.
-func (d *directory) resize() {
+func (d *accountMap) resize() {
 	t := make(table, max(64, 1<<bits.Len(uint(3*d.count))))
 	old := d.table.Load()
 	d.count, d.inUse = 0, 0
@@ -122,14 +122,14 @@ func (d *directory) resize() {
 }
 
 // size is the number of accounts.
-func (d *directory) size() int {
+func (d *accountMap) size() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.count
 }
 
 // keysAfter returns the first n keys after a key, of a namespace, or of all if that is empty.
-func (d *directory) keysAfter(namespace string, after Key, n int) []Key {
+func (d *accountMap) keysAfter(namespace string, after Key, n int) []Key {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.inOrder.after(namespace, after, n)
@@ -137,7 +137,7 @@ func (d *directory) keysAfter(namespace string, after Key, n int) []Key {
 
 // each visits the accounts, in no order, until visit returns false. Those added or removed
 // meanwhile may be missed.
-func (d *directory) each(visit func(*account) bool) { d.table.Load().each(visit) }
+func (d *accountMap) each(visit func(*account) bool) { d.table.Load().each(visit) }
 
 func (t table) each(visit func(*account) bool) {
 	for s := range t {

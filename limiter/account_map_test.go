@@ -13,7 +13,7 @@ import (
 func TestDirectory(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 1))
-	d, want := newDirectory(), map[Key]*account{}
+	d, want := newAccountMap(), map[Key]*account{}
 	for _, keys := range []int{10, 3000, 100} { // also fewer than there were
 		for range 50_000 {
 			k := Key{Namespace: strconv.Itoa(random.IntN(2)), Name: strconv.Itoa(random.IntN(keys))}
@@ -50,7 +50,7 @@ func TestDirectory(t *testing.T) {
 // table is replaced.
 func TestDirectoryReaders(t *testing.T) {
 	t.Parallel()
-	d := newDirectory()
+	d := newAccountMap()
 	stays := Key{Name: "stays"}
 	numbered := make([]*account, 22_000)
 	for i := range numbered {

@@ -13,10 +13,10 @@ func TestAccountsShareNoCacheLine(t *testing.T) {
 	t.Parallel()
 	const pair = 128
 	for name, size := range map[string]uintptr{
-		"account":   unsafe.Sizeof(account{}),
-		"ledger":    unsafe.Sizeof(ledger{}),
-		"room":      unsafe.Sizeof(room{}),
-		"quotaPart": unsafe.Sizeof(quotaPart{}),
+		"account":      unsafe.Sizeof(account{}),
+		"reservations": unsafe.Sizeof(reservations{}),
+		"initialBlock": unsafe.Sizeof(initialBlock{}),
+		"stripe":       unsafe.Sizeof(stripe{}),
 	} {
 		if size%pair != 0 || size > 4*pair {
 			t.Errorf("%s has %d bytes: pad it to a multiple of %d", name, size, pair)

@@ -30,7 +30,7 @@ type deadlines struct {
 
 func newDeadlines() *deadlines { return &deadlines{sooner: make(chan struct{}, 1)} }
 
-func (d *deadlines) add(w wakeUp) {
+func (d *deadlines) push(w wakeUp) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.heap = append(d.heap, w)
@@ -118,7 +118,7 @@ func (l *Limiter) expireStep(w wakeUp, now int64) (done bool) {
 	l.freed(a, n)
 	if done {
 		a.wakeAt = 0
-		if at, ok := a.soonestDeadline(); ok {
+		if at, ok := a.nextDeadline(); ok {
 			l.wakeBy(a, at)
 		}
 	}
@@ -129,7 +129,7 @@ func (l *Limiter) expireStep(w wakeUp, now int64) (done bool) {
 func (l *Limiter) wakeBy(a *account, deadline int64) {
 	if a.wakeAt == 0 || deadline < a.wakeAt {
 		a.wakeAt = deadline
-		l.deadlines.add(wakeUp{deadline, a})
+		l.deadlines.push(wakeUp{deadline, a})
 	}
 }
 

@@ -67,7 +67,7 @@ func TestManyDeadlinesDueInOneCall(t *testing.T) {
 						if err != nil || u.InFlight != 0 {
 							t.Fatalf("%d are in flight, %v", u.InFlight, err)
 						}
-						for w := range Window(windows) {
+						for w := range Window(windowCount) {
 							length := windowLengths[w]
 							least := upTo(now.Mono) - upTo(now.Mono-length)
 							most := upTo(now.Mono) - upTo(now.Mono-length-length/8192)
@@ -165,7 +165,7 @@ func TestDeadlinesComeInOrder(t *testing.T) {
 	for now := range int64(2000) {
 		for range random.IntN(4) {
 			at := now + random.Int64N(500)
-			d.add(wakeUp{at: at})
+			d.push(wakeUp{at: at})
 			want = append(want, at)
 		}
 		slices.Sort(want)

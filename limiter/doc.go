@@ -12,11 +12,11 @@
 // The files, from the inside out:
 //
 //   - history.go: the committed sends of one account, with a running total per window.
-//   - ledger.go: the reservations of one account: those outstanding (holdings.go, found through idindex.go), and the
-//     ids that ended lately (memory.go).
-//   - account.go: the decision: one account's policy, history and ledger under one lock.
-//   - directory.go: name to account, read without a lock; key_order.go: the names in order, for lists.
-//   - quota.go: the bound on the outstanding reservations of all accounts together.
+//   - reservations.go: the reservations of one account: those outstanding (outstanding.go, found through id_table.go), and the
+//     ids that ended lately (ended_ids.go).
+//   - account.go: the decision: one account's policy, history and reservations under one lock.
+//   - account_map.go: name to account, read without a lock; key_order.go: the names in order, for lists.
+//   - reservation_cap.go: the bound on the outstanding reservations of all accounts together.
 //   - deadlines.go: reservations become sends when they fall due, also if nobody asks.
-//   - limiter.go, usage.go, sweep.go: the calls that the rest of Sluice makes.
+//   - limiter.go, usage.go, sweep.go, stats.go: the calls that the rest of Sluice makes.
 package limiter

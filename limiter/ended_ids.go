@@ -6,9 +6,9 @@ import (
 )
 
 const (
-	// memoryTime is how long an ended id is remembered, and maxRemembered how many of one account at most: beyond it
+	// rememberFor is how long an ended id is remembered, and maxRemembered how many of one account at most: beyond it
 	// the oldest are forgotten sooner.
-	memoryTime    = int64(15 * time.Minute)
+	rememberFor   = int64(15 * time.Minute)
 	maxRemembered = 16384
 )
 
@@ -23,20 +23,20 @@ const (
 	released
 )
 
-// ended is what is remembered of a reservation.
-type ended struct {
+// ending is what is remembered of a reservation.
+type ending struct {
 	// at is the deadline of one that expired, also after a late commit; of any other, when it ended.
 	at    int64
 	cost  int32
 	state state
 }
 
-// memory is the ids that ended lately, in the order in which they did. They are forgotten in the same order, so a ring
+// endedIDs is the ids that ended lately, in the order in which they did. They are forgotten in the same order, so a ring
 // holds them, and to forget the oldest is to count it no longer. Nothing is taken out of the table then, as that took a
 // sixth of the time of a check and its commit: an entry of an id that was forgotten is recognised by its place, and all
 // of those are left out when the table is full and made anew. The zero value remembers nothing. It does no locking.
-type memory struct {
-	ring []past
+type endedIDs struct {
+	ring []endedID
 	head int // place of the oldest
 	n    int
 	// table finds places by id: a hash table with linear probing, of which at most two thirds are in use.
@@ -44,10 +44,10 @@ type memory struct {
 	inUse int
 }
 
-// past is one remembered id.
-type past struct {
+// endedID is one remembered id.
+type endedID struct {
 	id idHash
-	ended
+	ending
 }
 
 // entry is a place plus one, in placeBits, and above them bits of the id's hash, so that probing hardly ever has to look at
@@ -66,7 +66,7 @@ func (e entry) place() int { return int(e&(1<<placeBits-1)) - 1 }
 func (e entry) mayBe(id idHash) bool { return uint64(e>>placeBits) == id.a>>(32+placeBits) }
 
 // find returns what is remembered of an id, or nil.
-func (m *memory) find(id idHash) *ended {
+func (m *endedIDs) find(id idHash) *ending {
 	if m.n == 0 {
 		return nil
 	}
@@ -76,14 +76,14 @@ func (m *memory) find(id idHash) *ended {
 		}
 		place := m.table[s].place()
 		if p := &m.ring[place]; p.id == id && m.remembers(place) {
-			return &p.ended
+			return &p.ending
 		}
 	}
 	return nil
 }
 
 // remembers says whether what is at a place has not been forgotten.
-func (m *memory) remembers(place int) bool {
+func (m *endedIDs) remembers(place int) bool {
 	age := place - m.head
 	if age < 0 {
 		age += len(m.ring)
@@ -92,7 +92,7 @@ func (m *memory) remembers(place int) bool {
 }
 
 // remember adds an id that is not remembered yet.
-func (m *memory) remember(id idHash, e ended) {
+func (m *endedIDs) remember(id idHash, e ending) {
 	switch {
 	case m.n == maxRemembered:
 		m.forgetOldest()
@@ -103,37 +103,37 @@ func (m *memory) remember(id idHash, e ended) {
 		m.index()
 	}
 	place := m.wrap(m.head + m.n)
-	m.ring[place] = past{id, e}
+	m.ring[place] = endedID{id, e}
 	m.n++
 	m.enter(place)
 }
 
 // forget drops what ended long enough ago. An expired reservation is remembered when that is noticed; its deadline may
 // be earlier than its neighbours' ends only by as long as nobody looked.
-func (m *memory) forget(now int64) {
-	for m.n > 0 && m.ring[m.head].at+memoryTime <= now {
+func (m *endedIDs) forget(now int64) {
+	for m.n > 0 && m.ring[m.head].at+rememberFor <= now {
 		m.forgetOldest()
 	}
 }
 
-func (m *memory) forgetOldest() {
+func (m *endedIDs) forgetOldest() {
 	m.head = m.wrap(m.head + 1)
 	m.n--
 }
 
-func (m *memory) wrap(place int) int {
+func (m *endedIDs) wrap(place int) int {
 	if place >= len(m.ring) {
 		place -= len(m.ring)
 	}
 	return place
 }
 
-func (m *memory) home(id idHash) int { return int(id.a) & (len(m.table) - 1) }
+func (m *endedIDs) home(id idHash) int { return int(id.a) & (len(m.table) - 1) }
 
-func (m *memory) after(s int) int { return (s + 1) & (len(m.table) - 1) }
+func (m *endedIDs) after(s int) int { return (s + 1) & (len(m.table) - 1) }
 
 // enter adds a place to the table.
-func (m *memory) enter(place int) {
+func (m *endedIDs) enter(place int) {
 	s := m.home(m.ring[place].id)
 	for m.table[s] != 0 {
 		s = m.after(s)
@@ -143,7 +143,7 @@ func (m *memory) enter(place int) {
 }
 
 // index makes the table anew.
-func (m *memory) index() {
+func (m *endedIDs) index() {
 	clear(m.table)
 	m.inUse = 0
 	for k := range m.n {
@@ -153,20 +153,20 @@ func (m *memory) index() {
 
 // resize moves all to a ring of another size, which must hold them. The table gets two to four times as many entries: of
 // full rings, the call of each new id pays for making one to three entries anew.
-func (m *memory) resize(size int) {
-	ring := make([]past, size)
+func (m *endedIDs) resize(size int) {
+	ring := make([]endedID, size)
 	for k := range m.n {
 		ring[k] = m.ring[m.wrap(m.head+k)]
 	}
-	*m = memory{ring: ring, n: m.n, table: make([]entry, 1<<bits.Len(uint(2*size-1)))}
+	*m = endedIDs{ring: ring, n: m.n, table: make([]entry, 1<<bits.Len(uint(2*size-1)))}
 	m.index()
 }
 
 // shrink gives back what is no longer needed.
-func (m *memory) shrink() {
+func (m *endedIDs) shrink() {
 	switch {
 	case m.n == 0:
-		*m = memory{}
+		*m = endedIDs{}
 	case len(m.ring) > 8 && m.n < len(m.ring)/4:
 		m.resize(2 * m.n)
 	}

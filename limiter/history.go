@@ -7,7 +7,7 @@ const resolution = 8192
 // cells are the widths in which the stamps of each window may merge. Each is a multiple of the one before it, so that
 // a stamp that merged as part of the minute and later merges as part of the hour or the day never moves out of its
 // largest cell. They are rounded down, which keeps them below 1/resolution of the window.
-var cells = [windows]int64{
+var cells = [windowCount]int64{
 	Minute: windowLengths[Minute] / resolution,
 	Hour:   windowLengths[Minute] / resolution * 60,
 	Day:    windowLengths[Minute] / resolution * 60 * 24,
@@ -35,8 +35,8 @@ type history struct {
 	total int64
 	// For each window, skip is how many of the oldest stamps have left it, and before is the running sum up to
 	// those. skip[Day] is always 0: what leaves the day is dropped.
-	skip   [windows]int
-	before [windows]int64
+	skip   [windowCount]int
+	before [windowCount]int64
 }
 
 // used is the cost stamped inside the window, as of the last advance.
@@ -84,8 +84,8 @@ func (h *history) drop() {
 	}
 }
 
-// add records cost at an instant that is not before the newest stamp.
-func (h *history) add(at, cost int64) {
+// append records cost at an instant that is not before the newest stamp.
+func (h *history) append(at, cost int64) {
 	h.total += cost
 	if h.n > 0 {
 		if newest := h.stamp(h.n - 1); newest.at == at {
@@ -100,8 +100,8 @@ func (h *history) add(at, cost int64) {
 	*h.stamp(h.n - 1) = stamp{at: at, sum: h.total}
 }
 
-// remove takes back cost that was added at an instant of the last day. It visits the stamps since then.
-func (h *history) remove(at, cost int64) {
+// subtract takes back cost that was added at an instant of the last day. It visits the stamps since then.
+func (h *history) subtract(at, cost int64) {
 	k := h.search(0, func(s *stamp) bool { return s.at >= at })
 	for w := range Day {
 		if k < h.skip[w] {
@@ -166,7 +166,7 @@ func (h *history) resize(size int) {
 // have the minute's cells, the older ones of the last hour the hour's, all older ones the day's: what a window
 // still needs precisely is never merged coarsely. A window with no more than resolution stamps is left exact.
 func (h *history) merge() {
-	var class [windows]struct{ end, kept int }
+	var class [windowCount]struct{ end, kept int }
 	for w := range class {
 		class[w].end = h.n
 		if w > 0 {
@@ -174,7 +174,7 @@ func (h *history) merge() {
 		}
 	}
 	kept := 0
-	for w := Day; w < windows; w-- { // from the oldest class to the newest; w wraps around below Minute
+	for w := Day; w < windowCount; w-- { // from the oldest class to the newest; w wraps around below Minute
 		crowded := h.n-h.skip[w] > resolution
 		var cellEnd int64
 		for k := h.skip[w]; k < class[w].end; k++ {

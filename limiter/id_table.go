@@ -2,7 +2,7 @@ package limiter
 
 import "hash/maphash"
 
-// idHash stands for a reservation's id: ids may be long and are chosen by callers, so the ledger keeps 128
+// idHash stands for a reservation's id: ids may be long and are chosen by callers, so the tables keep 128
 // bits of two keyed hashes instead. Nobody outside can make two ids collide, as the keys are random.
 type idHash struct{ a, b uint64 }
 
@@ -18,9 +18,9 @@ func (h idHasher) hash(id string) idHash {
 // none is no place.
 const none = int32(-1)
 
-// idIndex finds the place that an id was given: a hash table with linear probing that is at most three quarters full. A
+// idTable finds the place that an id was given: a hash table with linear probing that is at most three quarters full. A
 // Go map would hash the hashes again and cost three times the memory.
-type idIndex struct {
+type idTable struct {
 	ids   []idHash // by place
 	slots []idSlot // the length is a power of two
 	count int
@@ -33,25 +33,25 @@ type idSlot struct {
 	place int32 // none: the slot is empty
 }
 
-// newIDIndex is an empty index in memory that the caller provides. The number of slots is a power of two.
-func newIDIndex(ids []idHash, slots []idSlot) idIndex {
-	x := idIndex{ids: ids, slots: slots}
+// newIDTable is an empty index in memory that the caller provides. The number of slots is a power of two.
+func newIDTable(ids []idHash, slots []idSlot) idTable {
+	x := idTable{ids: ids, slots: slots}
 	x.clear()
 	return x
 }
 
-func (x *idIndex) clear() {
+func (x *idTable) clear() {
 	for s := range x.slots {
 		x.slots[s].place = none
 	}
 }
 
-func (x *idIndex) home(tag uint32) int { return int(tag) & (len(x.slots) - 1) }
+func (x *idTable) home(tag uint32) int { return int(tag) & (len(x.slots) - 1) }
 
-func (x *idIndex) after(slot int) int { return (slot + 1) & (len(x.slots) - 1) }
+func (x *idTable) after(slot int) int { return (slot + 1) & (len(x.slots) - 1) }
 
 // find returns the place of an id, or none.
-func (x *idIndex) find(id idHash) int32 {
+func (x *idTable) find(id idHash) int32 {
 	if x.count == 0 {
 		return none
 	}
@@ -64,7 +64,7 @@ func (x *idIndex) find(id idHash) int32 {
 }
 
 // add gives a free place to an id that is not in the index. Places are taken in order at first.
-func (x *idIndex) add(id idHash, place int32) {
+func (x *idTable) add(id idHash, place int32) {
 	if int(place) == len(x.ids) {
 		x.ids = append(x.ids, id)
 	}
@@ -76,7 +76,7 @@ func (x *idIndex) add(id idHash, place int32) {
 	x.count++
 }
 
-func (x *idIndex) put(entry idSlot) {
+func (x *idTable) put(entry idSlot) {
 	s := x.home(entry.tag)
 	for x.slots[s].place != none {
 		s = x.after(s)
@@ -85,7 +85,7 @@ func (x *idIndex) put(entry idSlot) {
 }
 
 // grow doubles the table.
-func (x *idIndex) grow() {
+func (x *idTable) grow() {
 	old := x.slots
 	x.slots = make([]idSlot, 2*len(old))
 	x.clear()
@@ -97,7 +97,7 @@ func (x *idIndex) grow() {
 }
 
 // remove frees a place, and moves those slots behind its own that would no longer be found across the gap.
-func (x *idIndex) remove(place int32) {
+func (x *idTable) remove(place int32) {
 	gap := x.home(uint32(x.ids[place].a))
 	for x.slots[gap].place != place {
 		gap = x.after(gap)

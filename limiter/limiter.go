@@ -27,15 +27,15 @@ type Options struct {
 // concurrently. Accounts share no lock but that of the deadlines, which a check takes once in a
 // while.
 type Limiter struct {
-	accounts *directory
+	accounts *accountMap
 	ids      idHasher
 	loaded   atomic.Bool
 	opened   chan struct{} // closed when loaded becomes true
 	draining atomic.Bool
-	// quota bounds the outstanding reservations of all accounts. One that expired counts until its
+	// cap bounds the outstanding reservations of all accounts. One that expired counts until its
 	// account is next used, woken or swept.
-	quota     *quota
-	parts     atomic.Uint32 // how many accounts were given a part of it
+	cap       *semaphore
+	stripes   atomic.Uint32 // how many accounts were given a part of it
 	share     int           // how much of the quota one account may hold
 	deadlines *deadlines
 	lastSweep atomic.Int64 // when the last sweep of RunSweep ended
@@ -50,8 +50,8 @@ func New(o Options) *Limiter {
 		o.MaxReservationsPerAccount = max(minShare, o.MaxReservations/4)
 	}
 	return &Limiter{
-		accounts: newDirectory(), ids: newIDHasher(), opened: make(chan struct{}),
-		quota: newQuota(int64(o.MaxReservations)), share: o.MaxReservationsPerAccount,
+		accounts: newAccountMap(), ids: newIDHasher(), opened: make(chan struct{}),
+		cap: newSemaphore(int64(o.MaxReservations)), share: o.MaxReservationsPerAccount,
 		deadlines: newDeadlines(),
 	}
 }
@@ -93,7 +93,7 @@ func (l *Limiter) Apply(k Key, uid string, p Policy) (changed bool) {
 	for {
 		a := l.accounts.get(k)
 		if a == nil {
-			if l.accounts.put(&account{key: k, uid: uid, policy: p, part: uint8(l.parts.Add(1))}) {
+			if l.accounts.put(&account{key: k, uid: uid, policy: p, stripe: uint8(l.stripes.Add(1))}) {
 				return true
 			}
 			continue // another caller created it meanwhile
@@ -124,9 +124,9 @@ func (l *Limiter) purge(a *account) (entries int) {
 	return stamps + held
 }
 
-// PurgeOther purges the account unless it has this uid, and returns how many entries that were.
-func (l *Limiter) PurgeOther(k Key, uid string) (entries int) {
-	if _, same := l.Enforced(k, uid); same {
+// PurgeUnlessUID purges the account unless it has this uid, and returns how many entries that were.
+func (l *Limiter) PurgeUnlessUID(k Key, uid string) (entries int) {
+	if _, same := l.PolicyInForce(k, uid); same {
 		return 0
 	}
 	return l.Purge(k)
@@ -147,9 +147,9 @@ func (l *Limiter) Retain(keep func(Key) bool) (purged int) {
 	return len(gone)
 }
 
-// Enforced returns the policy in force for an account, if it exists with this uid; also before
+// PolicyInForce returns the policy in force for an account, if it exists with this uid; also before
 // MarkLoaded.
-func (l *Limiter) Enforced(k Key, uid string) (Policy, bool) {
+func (l *Limiter) PolicyInForce(k Key, uid string) (Policy, bool) {
 	a := l.accounts.get(k)
 	if a == nil {
 		return Policy{}, false
@@ -178,7 +178,7 @@ func (l *Limiter) Check(now Instant, k Key, ask Ask) (d Decision, err error) {
 	if ask.ID == "" || ask.Cost < 1 || ask.Cost > MaxCost || ask.TTL <= 0 {
 		return d, ErrInvalid
 	}
-	a, err := l.lock(now, k)
+	a, err := l.lockAndAdvance(now, k)
 	if err != nil {
 		return d, err
 	}
@@ -190,7 +190,7 @@ func (l *Limiter) Check(now Instant, k Key, ask Ask) (d Decision, err error) {
 		return a.suspended(), nil
 	}
 	id := l.ids.hash(ask.ID)
-	switch place, past := a.ledger.find(id); {
+	switch place, past := a.reservations.find(id); {
 	case place != none:
 		return a.repeated(place, now.Mono, ask.Cost)
 	case past != nil:
@@ -199,10 +199,10 @@ func (l *Limiter) Check(now Instant, k Key, ask Ask) (d Decision, err error) {
 	if err := a.decide(&d, now, ask.Cost); err != nil || d.Verdict != Allowed {
 		return d, err
 	}
-	if a.outstanding() >= l.share {
+	if a.outstandingCount() >= l.share {
 		return Decision{}, ErrAccountOverloaded
 	}
-	if !l.quota.take(a.part) {
+	if !l.cap.tryAcquire(a.stripe) {
 		return Decision{}, ErrOverloaded
 	}
 	l.wakeBy(a, a.reserve(&d, now.Mono, id, &ask))
@@ -217,7 +217,7 @@ func (l *Limiter) Commit(now Instant, k Key, id string, cost int64) (Outcome, er
 	if cost < 0 || cost > MaxCost {
 		return 0, ErrInvalid
 	}
-	a, err := l.lock(now, k)
+	a, err := l.lockAndAdvance(now, k)
 	if err != nil {
 		return 0, err
 	}
@@ -226,7 +226,7 @@ func (l *Limiter) Commit(now Instant, k Key, id string, cost int64) (Outcome, er
 		return l.commitHeld(a, a.oldest(), nil, cost), nil
 	}
 	hash := l.ids.hash(id)
-	place, past := a.ledger.find(hash)
+	place, past := a.reservations.find(hash)
 	if past != nil {
 		return a.commitEnded(past, cost), nil
 	}
@@ -246,18 +246,18 @@ func (l *Limiter) commitHeld(a *account, place int32, id *idHash, cost int64) Ou
 // empty id means the oldest outstanding reservation. Releasing twice is harmless; what was
 // committed or expired cannot be released.
 func (l *Limiter) Release(now Instant, k Key, id string) (Outcome, error) {
-	a, err := l.lock(now, k)
+	a, err := l.lockAndAdvance(now, k)
 	if err != nil {
 		return 0, err
 	}
 	defer a.mu.Unlock()
-	place, past := a.oldest(), (*ended)(nil)
+	place, past := a.oldest(), (*ending)(nil)
 	if id != "" {
-		place, past = a.ledger.find(l.ids.hash(id))
+		place, past = a.reservations.find(l.ids.hash(id))
 	}
 	switch {
 	case place != none:
-		a.ledger.end(place, released, a.now)
+		a.reservations.end(place, released, a.now)
 		l.freed(a, 1)
 		return Released, nil
 	case past == nil:
@@ -268,8 +268,8 @@ func (l *Limiter) Release(now Instant, k Key, id string) (Outcome, error) {
 	return 0, ErrReservationEnded
 }
 
-// lock finds the account, locks it and brings it to the present.
-func (l *Limiter) lock(now Instant, k Key) (*account, error) {
+// lockAndAdvance finds the account, locks it and brings it to the present.
+func (l *Limiter) lockAndAdvance(now Instant, k Key) (*account, error) {
 	if !l.Loaded() {
 		return nil, ErrNotLoaded
 	}
@@ -290,6 +290,6 @@ func (l *Limiter) lock(now Instant, k Key) (*account, error) {
 // or one.
 func (l *Limiter) freed(a *account, n int) {
 	if n > 0 {
-		l.quota.give(a.part, int64(n))
+		l.cap.release(a.stripe, int64(n))
 	}
 }

@@ -106,7 +106,7 @@ func (o *observer) create(now int64, limits limiter.Limits) {
 
 func (o *observer) move(now int64, m move) {
 	o.logf("%s %s %v", time.Duration(now), m.what, m.limits)
-	_, exists := o.limiter.Enforced(account, fmt.Sprint("uid-", o.life))
+	_, exists := o.limiter.PolicyInForce(account, fmt.Sprint("uid-", o.life))
 	switch {
 	case m.what == "sweep":
 		o.verbs.Sweep(limiter.Instant{Mono: now})

@@ -9,24 +9,24 @@ type Key struct{ Namespace, Name string }
 // in which [WindowBoundary] looks for the first exhausted one.
 type Window uint8
 
-// The windows.
+// The windowCount.
 const (
 	Minute Window = iota
 	Hour
 	Day
-	windows = 3 // how many there are
+	windowCount = 3 // how many there are
 )
 
-var windowLengths = [windows]int64{int64(time.Minute), int64(time.Hour), int64(24 * time.Hour)}
+var windowLengths = [windowCount]int64{int64(time.Minute), int64(time.Hour), int64(24 * time.Hour)}
 
 // Length is the window's length: a day is 86,400 s.
 func (w Window) Length() time.Duration { return time.Duration(windowLengths[w]) }
 
 // String returns "minute", "hour" or "day", as the HTTP API spells them.
-func (w Window) String() string { return [windows]string{"minute", "hour", "day"}[w] }
+func (w Window) String() string { return [windowCount]string{"minute", "hour", "day"}[w] }
 
 // Limits is how much cost an account may send per window, indexed by [Window]. A limit of 0 or less is no limit.
-type Limits [windows]int64
+type Limits [windowCount]int64
 
 // Behavior is what a check over the limit is told.
 type Behavior uint8

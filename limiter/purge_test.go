@@ -58,7 +58,7 @@ func TestPurgeOther(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := usedAccounts(t)
-			if got := l.PurgeOther(c.key, c.uid); got != c.entries {
+			if got := l.PurgeUnlessUID(c.key, c.uid); got != c.entries {
 				t.Errorf("%d entries were purged, want %d", got, c.entries)
 			}
 			(&timeline{t: t, l: l}).play(c.then)
@@ -120,7 +120,7 @@ func TestEnforced(t *testing.T) {
 		"namespace and name swapped": {key(account.Name, account.Namespace), "uid-1", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, enforced := l.Enforced(c.key, c.uid)
+			got, enforced := l.PolicyInForce(c.key, c.uid)
 			if enforced != c.want {
 				t.Errorf("it is enforced: %v", enforced)
 			}
@@ -130,7 +130,7 @@ func TestEnforced(t *testing.T) {
 		})
 	}
 	l.Purge(account)
-	if _, enforced := l.Enforced(account, "uid-1"); enforced {
+	if _, enforced := l.PolicyInForce(account, "uid-1"); enforced {
 		t.Error("it is enforced after it was purged")
 	}
 }
@@ -140,7 +140,7 @@ func TestEnforced(t *testing.T) {
 func TestPurgeGivesRoomBack(t *testing.T) {
 	for name, purge := range map[string]func(*limiter.Limiter, limiter.Key){
 		"Purge":      func(l *limiter.Limiter, k limiter.Key) { l.Purge(k) },
-		"PurgeOther": func(l *limiter.Limiter, k limiter.Key) { l.PurgeOther(k, "another") },
+		"PurgeOther": func(l *limiter.Limiter, k limiter.Key) { l.PurgeUnlessUID(k, "another") },
 		"Apply":      func(l *limiter.Limiter, k limiter.Key) { l.Apply(k, "other", limiter.Policy{}) },
 		"Retain": func(l *limiter.Limiter, _ limiter.Key) {
 			l.Retain(func(limiter.Key) bool { return false })

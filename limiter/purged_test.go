@@ -7,7 +7,7 @@ import (
 )
 
 // TestPurgedWhileHeld has callers that found the account just before it was purged, and lock it
-// just after. Here the directory still has it, which is what they see.
+// just after. Here the map still has it, which is what they see.
 func TestPurgedWhileHeld(t *testing.T) {
 	t.Parallel()
 	l := New(Options{})
@@ -31,7 +31,7 @@ func TestPurgedWhileHeld(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, enforced := l.Enforced(k, "uid"); enforced {
+	if _, enforced := l.PolicyInForce(k, "uid"); enforced {
 		t.Error("it is enforced")
 	}
 	if page, _, err := l.List(now, "", Key{}, 10); err != nil || len(page) != 0 {
@@ -49,7 +49,7 @@ func TestPurgedWhileHeld(t *testing.T) {
 // TestIDsThatLookAlike are those that share the bits by which they are looked for.
 func TestIDsThatLookAlike(t *testing.T) {
 	t.Parallel()
-	held := newHoldings()
+	held := newOutstanding()
 	held.add(idHash{1, 1}, 1, 1)
 	if place := held.byID.find(idHash{1, 2}); place != none {
 		t.Errorf("an id that is not held was found at %d", place)

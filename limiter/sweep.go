@@ -58,14 +58,3 @@ func (l *Limiter) RunSweep(ctx context.Context, clock Clock) {
 // before the first. One that is long ago tells of an account that stays locked, or of a process
 // that no longer gets to run.
 func (l *Limiter) LastSweep() int64 { return l.lastSweep.Load() }
-
-// Stats counts what the limiter holds, for metrics. It visits no account.
-type Stats struct {
-	Accounts     int
-	Reservations int // outstanding, of all accounts
-}
-
-// Stats returns the counts.
-func (l *Limiter) Stats() Stats {
-	return Stats{Accounts: l.accounts.size(), Reservations: int(l.quota.taken())}
-}

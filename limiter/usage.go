@@ -8,7 +8,7 @@ type Usage struct {
 	Policy   Policy
 	InFlight int64
 	// Windows is indexed by Window; Full and FreeIn are those of a cost of 1.
-	Windows [windows]WindowUsage
+	Windows [windowCount]WindowUsage
 	// Full says that a check of cost 1 would be denied now, for want of a slot. NextSlot is then how long until
 	// the earliest slot, whatever the account's DeferTo.
 	Full     bool
@@ -17,7 +17,7 @@ type Usage struct {
 
 // Usage reports the state of one account.
 func (l *Limiter) Usage(now Instant, k Key) (Usage, error) {
-	a, err := l.lock(now, k)
+	a, err := l.lockAndAdvance(now, k)
 	if err != nil {
 		return Usage{}, err
 	}
