@@ -15,31 +15,31 @@ import (
 // account is one that is used.
 type account struct {
 	httpv1.Account
-	path   string // of its calls
-	ledger *ledger
+	path    string // of its calls
+	granted *granted
 }
 
 // find chooses the accounts of the run and reads their limits.
-func (l *load) find(ctx context.Context) error {
-	err := l.list(ctx, func(u *httpv1.Usage, _ time.Time) (more bool) {
-		if strings.HasPrefix(u.Name, l.config.Prefix) && !u.Suspended {
-			l.accounts = append(l.accounts, &account{
+func (r *run) find(ctx context.Context) error {
+	err := r.list(ctx, func(u *httpv1.Usage, _ time.Time) (more bool) {
+		if strings.HasPrefix(u.Name, r.config.Prefix) && !u.Suspended {
+			r.accounts = append(r.accounts, &account{
 				Account: httpv1.Account{Namespace: u.Namespace, Name: u.Name},
 				path:    "/v1/accounts/" + url.PathEscape(u.Namespace) + "/" + url.PathEscape(u.Name),
-				ledger:  newLedger(u),
+				granted: newGranted(u),
 			})
 		}
-		return len(l.accounts) < l.config.Accounts
+		return len(r.accounts) < r.config.Accounts
 	})
 	if err != nil {
 		return fmt.Errorf("the accounts cannot be listed: %w", err)
 	}
-	switch n := len(l.accounts); {
+	switch n := len(r.accounts); {
 	case n == 0:
 		return fmt.Errorf(`there is no account to use%s. Make some: pass what "sluice bench --print-accounts 100" prints to `+
-			`"kubectl apply -f -", or write it to a file in the folder of "sluice serve --accounts"`, l.config.selection())
-	case n < l.config.Accounts:
-		l.note("There are only %d accounts to use%s, not %d.", n, l.config.selection(), l.config.Accounts)
+			`"kubectl apply -f -", or write it to a file in the folder of "sluice serve --accounts"`, r.config.selection())
+	case n < r.config.Accounts:
+		r.note("There are only %d accounts to use%s, not %d.", n, r.config.selection(), r.config.Accounts)
 	}
 	return nil
 }
@@ -56,14 +56,14 @@ func (c *Config) selection() (text string) {
 }
 
 // list visits the usages of all accounts, and when each was received, until visit wants no more.
-func (l *load) list(ctx context.Context, visit func(u *httpv1.Usage, received time.Time) (more bool)) error {
+func (r *run) list(ctx context.Context, visit func(u *httpv1.Usage, received time.Time) (more bool)) error {
 	query := url.Values{"limit": {strconv.Itoa(httpv1.MaxPageSize)}}
-	if l.config.Namespace != "" {
-		query.Set("namespace", l.config.Namespace)
+	if r.config.Namespace != "" {
+		query.Set("namespace", r.config.Namespace)
 	}
 	for {
 		var page httpv1.Accounts
-		a := l.client.get(ctx, "/v1/accounts?"+query.Encode())
+		a := r.client.get(ctx, "/v1/accounts?"+query.Encode())
 		if err := a.decode(&page); err != nil {
 			return err
 		}

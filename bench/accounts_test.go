@@ -39,18 +39,18 @@ func TestAccountsAreChosen(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				config := setting(h)
 				config.Accounts, config.Namespace, config.Prefix = c.accounts, c.namespace, c.prefix
-				load := &load{config: config, client: newClient(&config)}
-				if err := load.find(t.Context()); err != nil {
+				r := &run{config: config, client: newClient(&config)}
+				if err := r.find(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				var got []string
-				for _, a := range load.accounts {
+				for _, a := range r.accounts {
 					got = append(got, a.Name)
 				}
 				if diff := cmp.Diff(c.want, got); diff != "" {
 					t.Errorf("want -, got +:\n%s", diff)
 				}
-				if note := strings.Join(load.notes, " "); note != c.note {
+				if note := strings.Join(r.notes, " "); note != c.note {
 					t.Errorf("the note is %q, want %q", note, c.note)
 				}
 			})

@@ -74,7 +74,7 @@ func TestCountsAddUp(t *testing.T) {
 				if config.Commit, config.Batch = c.commit, c.batch; c.batch > 1 {
 					config.Connections = 1
 				}
-				r := run(t, config)
+				r := mustRun(t, config)
 				c.want.Problems = map[string]int64{}
 				got := tallied{r.Requests, r.Decisions, r.Outcomes, r.Problems, r.Checks}
 				if diff := cmp.Diff(c.want, got); diff != "" {
@@ -144,7 +144,7 @@ func TestProblemsAreCounted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := run(t, setting(c.handler))
+				r := mustRun(t, setting(c.handler))
 				if diff := cmp.Diff(map[string]int64{c.want: 2000}, r.Problems); diff != "" {
 					t.Errorf("want -, got +:\n%s", diff)
 				}

@@ -4,7 +4,7 @@
 //   - config.go: what can be chosen.
 //   - accounts.go: which accounts are used, and the manifests of some to use.
 //   - pacer.go: when a request is due.
-//   - load.go, sends.go, client.go: the requests.
-//   - grants.go, judge.go: what was granted, held against the limits.
-//   - tally.go, report.go, progress.go: what is told about it.
+//   - run.go, requests.go, client.go: the requests.
+//   - granted.go, verify.go: what was granted, held against the limits.
+//   - stats.go, report.go, progress.go: what is told about it.
 package bench

@@ -36,8 +36,8 @@ func setting(h http.Handler) Config {
 	}
 }
 
-// run runs and returns the report.
-func run(t *testing.T, c Config) *Report {
+// mustRun runs and returns the report.
+func mustRun(t *testing.T, c Config) *Report {
 	t.Helper()
 	r, err := Run(t.Context(), c, Progress{})
 	if err != nil {

@@ -33,7 +33,7 @@ func TestLatency(t *testing.T) {
 				}}
 				config := setting(f)
 				config.Connections, config.Rate, config.Duration = 1, c.rate, 2*time.Second
-				r := run(t, config)
+				r := mustRun(t, config)
 				l := r.Latency["check"]
 				for what, is := range map[string][2]float64{
 					"p50": {l.P50, micros64(c.p50)}, "p90": {l.P90, micros64(c.p90)}, "max": {l.Max, micros64(c.max)},

@@ -6,7 +6,7 @@ import (
 )
 
 // show tells of the progress, one line at a time, until stop is called.
-func (l *load) show(p Progress) (stop func()) {
+func (r *run) show(p Progress) (stop func()) {
 	if p.To == nil || p.Every <= 0 {
 		return func() {}
 	}
@@ -22,8 +22,8 @@ func (l *load) show(p Progress) (stop func()) {
 			case <-ended:
 				return
 			case now := <-tick.C:
-				counts := l.tally.soFar()
-				_, _ = fmt.Fprintln(p.To, l.progressLine(now, now.Sub(last), before, counts))
+				counts := r.stats.soFar()
+				_, _ = fmt.Fprintln(p.To, r.progressLine(now, now.Sub(last), before, counts))
 				before, last = counts, now
 			}
 		}
@@ -32,14 +32,14 @@ func (l *load) show(p Progress) (stop func()) {
 }
 
 // progressLine tells of the time since the last line, and of what should not happen since the start.
-func (l *load) progressLine(now time.Time, since time.Duration, before, counts soFar) string {
+func (r *run) progressLine(now time.Time, since time.Duration, before, counts soFar) string {
 	perSecond := func(n int64) string { return thousands(float64(n) / since.Seconds()) }
-	line := fmt.Sprintf("%4.0f s  %9s checks/s  %9s requests/s  %9s allowed/s", now.Sub(l.pacer.start).Seconds(),
+	line := fmt.Sprintf("%4.0f s  %9s checks/s  %9s requests/s  %9s allowed/s", now.Sub(r.pacer.start).Seconds(),
 		perSecond(counts.checks-before.checks), perSecond(counts.requests-before.requests), perSecond(counts.allowed-before.allowed))
 	if counts.problems > 0 {
 		line += fmt.Sprintf("  %s problems", thousands(float64(counts.problems)))
 	}
-	if n := l.tally.exceeded.Load(); n > 0 {
+	if n := r.stats.exceeded.Load(); n > 0 {
 		line += fmt.Sprintf("  %d LIMITS EXCEEDED", n)
 	}
 	return line

@@ -54,35 +54,35 @@ const (
 	Sent = "Sent"
 )
 
-func (l *load) report(elapsed time.Duration, limits Limits) *Report {
-	t := l.tally
-	r := &Report{
-		URL: l.config.URL, Accounts: len(l.accounts), Connections: l.config.Connections, Batch: l.config.Batch, Rate: l.config.Rate,
-		DurationMillis: elapsed.Milliseconds(), Checks: t.checks,
-		Requests: map[string]int64{}, Decisions: t.decisions, Outcomes: t.outcomes, Problems: t.problems,
-		Unsent: l.pacer.unsent(), LatencyFrom: Due, Latency: map[string]Percentiles{}, TimerLate: percentiles(t.timerLate), Limits: limits, Notes: l.notes,
+func (r *run) report(elapsed time.Duration, limits Limits) *Report {
+	s := r.stats
+	report := &Report{
+		URL: r.config.URL, Accounts: len(r.accounts), Connections: r.config.Connections, Batch: r.config.Batch, Rate: r.config.Rate,
+		DurationMillis: elapsed.Milliseconds(), Checks: s.checks,
+		Requests: map[string]int64{}, Decisions: s.decisions, Outcomes: s.outcomes, Problems: s.problems,
+		Unsent: r.pacer.unsent(), LatencyFrom: Due, Latency: map[string]Percentiles{}, TimerLate: percentiles(s.timerLate), Limits: limits, Notes: r.notes,
 	}
-	if r.Rate == 0 {
-		r.LatencyFrom = Sent
+	if report.Rate == 0 {
+		report.LatencyFrom = Sent
 	}
 	var requests int64
-	for v, n := range t.requests {
+	for v, n := range s.requests {
 		requests += n
-		r.Requests[verb(v).String()] = n
-		r.Latency[verb(v).String()] = percentiles(t.latency[v])
+		report.Requests[verb(v).String()] = n
+		report.Latency[verb(v).String()] = percentiles(s.latency[v])
 	}
 	for _, kind := range []string{httpv1.Allow, httpv1.Defer, httpv1.Reject} {
-		r.Decisions[kind] += 0 // a kind that did not come is told, too
+		report.Decisions[kind] += 0 // a kind that did not come is told, too
 	}
-	r.ChecksPerSecond = math.Round(float64(t.checks) / elapsed.Seconds())
-	r.RequestsPerSecond = math.Round(float64(requests) / elapsed.Seconds())
-	if t.example != nil {
-		r.Notes = append(r.Notes, fmt.Sprintf("The first problem: %v.", strings.TrimSuffix(t.example.Error(), ".")))
+	report.ChecksPerSecond = math.Round(float64(s.checks) / elapsed.Seconds())
+	report.RequestsPerSecond = math.Round(float64(requests) / elapsed.Seconds())
+	if s.example != nil {
+		report.Notes = append(report.Notes, fmt.Sprintf("The first problem: %v.", strings.TrimSuffix(s.example.Error(), ".")))
 	}
-	if r.Notes == nil {
-		r.Notes = []string{}
+	if report.Notes == nil {
+		report.Notes = []string{}
 	}
-	return r
+	return report
 }
 
 // Err is an error if limits were exceeded, or no check was answered with a decision.
@@ -156,7 +156,7 @@ func counts(of map[string]int64, names ...string) string {
 
 func (s *Limits) text() string {
 	if len(s.Exceeded) == 0 && s.Windows == 0 {
-		return "No limit was judged: none of the accounts has any, or it changed meanwhile."
+		return "No limit was verified: none of the accounts has any, or it changed meanwhile."
 	}
 	if len(s.Exceeded) == 0 {
 		return fmt.Sprintf("Limits kept: in %d limited windows of %d accounts nothing was granted too much. The fullest got %.1f %% of its limit.",

@@ -24,62 +24,62 @@ type ending struct {
 }
 
 // nextMails are those of the next check. The accounts take turns.
-func (l *load) nextMails() []mail {
-	n := int64(l.config.Batch)
-	last := l.asked.Add(n)
+func (r *run) nextMails() []mail {
+	n := int64(r.config.Batch)
+	last := r.asked.Add(n)
 	mails := make([]mail, n)
 	for i := range mails {
 		k := last - n + int64(i)
-		mails[i] = mail{account: l.accounts[k%int64(len(l.accounts))], id: l.run + strconv.FormatInt(k, 10)}
+		mails[i] = mail{account: r.accounts[k%int64(len(r.accounts))], id: r.idPrefix + strconv.FormatInt(k, 10)}
 	}
 	return mails
 }
 
 // check asks for the next mails, and queues what is to become of those that are allowed.
-func (l *load) check(ctx context.Context, t turn) (answered bool) {
-	mails := l.nextMails()
-	a, results, err := l.postChecks(ctx, mails)
-	sent, received := a.sent.Sub(l.pacer.start), a.received.Sub(l.pacer.start)
+func (r *run) check(ctx context.Context, t turn) (answered bool) {
+	mails := r.nextMails()
+	a, results, err := r.postChecks(ctx, mails)
+	sent, received := a.sent.Sub(r.pacer.start), a.received.Sub(r.pacer.start)
 	committed, released := ending{verb: commit}, ending{verb: release}
-	for i, r := range results {
+	for i, result := range results {
 		m := mails[i]
-		if m.asked = sent; r.Decision == nil || r.Decision.Decision != httpv1.Allow {
+		if m.asked = sent; result.Decision == nil || result.Decision.Decision != httpv1.Allow {
 			continue
 		}
-		if m.account.ledger.grant(sent, received, 1) {
-			l.tally.exceeded.Add(1)
+		if m.account.granted.grant(sent, received, 1) {
+			r.stats.exceeded.Add(1)
 		}
-		if l.commits(l.allowed.Add(1)) {
+		if r.commits(r.allowed.Add(1)) {
 			committed.mails = append(committed.mails, m)
 		} else {
 			released.mails = append(released.mails, m)
 		}
 	}
-	l.tally.checked(t, &a, len(mails), results, err)
-	l.end(committed)
-	l.end(released)
+	r.stats.checked(t, &a, len(mails), results, err)
+	r.end(committed)
+	r.end(released)
 	return a.err == nil
 }
 
 // commits says whether the n-th allowed check is committed, so that the wanted part of all is.
-func (l *load) commits(n int64) bool {
-	return math.Floor(float64(n)*l.config.Commit) > math.Floor(float64(n-1)*l.config.Commit)
+func (r *run) commits(n int64) bool {
+	return math.Floor(float64(n)*r.config.Commit) > math.Floor(float64(n-1)*r.config.Commit)
 }
 
 // finish commits or releases mails.
-func (l *load) finish(ctx context.Context, t turn, e ending) (answered bool) {
+func (r *run) finish(ctx context.Context, t turn, e ending) (answered bool) {
 	if e.verb == release { // from now on the server may give the slots to others
 		for _, m := range e.mails {
-			m.account.ledger.giveBack(m.asked, 1)
+			m.account.granted.giveBack(m.asked, 1)
 		}
 	}
-	a, results, err := l.postEnding(ctx, e)
-	for i, r := range results {
-		if e.verb == commit && r.Result != nil {
-			e.mails[i].account.ledger.commit(1, r.Outcome)
+	a, results, err := r.postEnding(ctx, e)
+	for i, result := range results {
+		if e.verb == commit && result.Result != nil {
+			e.mails[i].account.granted.commit(1, result.Outcome)
 		}
 	}
-	l.tally.ended(t, &a, e.verb, results, err)
+	r.stats.ended(t, &a, e.verb, results, err)
 	return a.err == nil
 }
 
@@ -87,10 +87,10 @@ func (l *load) finish(ctx context.Context, t turn, e ending) (answered bool) {
 var errLength = fmt.Errorf("%w: it has another length than the batch", errUnreadable)
 
 // postChecks sends one check, or a batch. It returns as many results as mails, or an error.
-func (l *load) postChecks(ctx context.Context, mails []mail) (answer, []httpv1.CheckResult, error) {
-	if l.config.Batch == 1 {
+func (r *run) postChecks(ctx context.Context, mails []mail) (answer, []httpv1.CheckResult, error) {
+	if r.config.Batch == 1 {
 		m := &mails[0]
-		a := l.client.post(ctx, m.account.path+"/check", httpv1.CheckRequest{ID: &m.id})
+		a := r.client.post(ctx, m.account.path+"/check", httpv1.CheckRequest{ID: &m.id})
 		var d httpv1.Decision
 		if err := a.decode(&d); err != nil {
 			return a, nil, err
@@ -102,7 +102,7 @@ func (l *load) postChecks(ctx context.Context, mails []mail) (answer, []httpv1.C
 		batch.Checks[i] = httpv1.CheckItem{Account: mails[i].account.Account, CheckRequest: httpv1.CheckRequest{ID: &mails[i].id}}
 	}
 	var answers httpv1.CheckResults
-	a := l.client.post(ctx, "/v1/check", batch)
+	a := r.client.post(ctx, "/v1/check", batch)
 	if err := a.decode(&answers); err != nil {
 		return a, nil, err
 	}
@@ -113,19 +113,19 @@ func (l *load) postChecks(ctx context.Context, mails []mail) (answer, []httpv1.C
 }
 
 // postEnding sends one commit or release, or a batch. It returns as many results as mails, or an error.
-func (l *load) postEnding(ctx context.Context, e ending) (answer, []httpv1.ItemResult, error) {
-	if l.config.Batch == 1 {
+func (r *run) postEnding(ctx context.Context, e ending) (answer, []httpv1.ItemResult, error) {
+	if r.config.Batch == 1 {
 		m := &e.mails[0]
 		// A release has the same body: the id alone.
-		a := l.client.post(ctx, m.account.path+"/"+e.verb.String(), httpv1.CommitRequest{Reservation: &m.id})
-		var r httpv1.Result
-		if err := a.decode(&r); err != nil {
+		a := r.client.post(ctx, m.account.path+"/"+e.verb.String(), httpv1.CommitRequest{Reservation: &m.id})
+		var result httpv1.Result
+		if err := a.decode(&result); err != nil {
 			return a, nil, err
 		}
-		return a, []httpv1.ItemResult{{Result: &r}}, nil
+		return a, []httpv1.ItemResult{{Result: &result}}, nil
 	}
 	var answers httpv1.Results
-	a := l.client.post(ctx, "/v1/"+e.verb.String(), e.batch())
+	a := r.client.post(ctx, "/v1/"+e.verb.String(), e.batch())
 	if err := a.decode(&answers); err != nil {
 		return a, nil, err
 	}

@@ -17,7 +17,7 @@ func TestALongRunFillsEveryWindow(t *testing.T) {
 		h, _ := sluice(3, limiter.Policy{Limits: limiter.Limits{10, 25, 0}})
 		c := setting(h)
 		c.Rate, c.Duration = 50, 3*time.Minute
-		r := run(t, c)
+		r := mustRun(t, c)
 		if err := r.Err(); err != nil || r.Decisions[httpv1.Allow] != 3*25 {
 			t.Errorf("%v, allowed %d, want 3*25", err, r.Decisions[httpv1.Allow])
 		}
@@ -50,7 +50,7 @@ func TestTooMuchIsFound(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				config := setting(c.server)
 				config.Commit = c.commit
-				r := run(t, config)
+				r := mustRun(t, config)
 				if diff := cmp.Diff(c.want, r.Limits.Exceeded); diff != "" {
 					t.Errorf("want -, got +:\n%s", diff)
 				}
@@ -87,7 +87,7 @@ func TestAFixedWindowIsFound(t *testing.T) {
 		time.Sleep(50*time.Second - time.Duration(time.Now().Second())*time.Second)
 		c := setting(f)
 		c.Connections, c.Duration = 1, 20*time.Second
-		if r := run(t, c); len(r.Limits.Exceeded) == 0 || r.Limits.Fullest != 2 {
+		if r := mustRun(t, c); len(r.Limits.Exceeded) == 0 || r.Limits.Fullest != 2 {
 			t.Errorf("the limits are %+v", r.Limits)
 		}
 	})
@@ -101,21 +101,21 @@ func TestARestartIsFound(t *testing.T) {
 			l.Purge(key(0))
 			l.Apply(key(0), "uid", perMinute(10))
 		})
-		if r := run(t, setting(h)); r.Limits.Fullest != 2 || r.Err() == nil {
+		if r := mustRun(t, setting(h)); r.Limits.Fullest != 2 || r.Err() == nil {
 			t.Errorf("the limits are %+v", r.Limits)
 		}
 	})
 }
 
-// TestALimitThatChangesIsNotJudged: nobody knows which one held when.
-func TestALimitThatChangesIsNotJudged(t *testing.T) {
+// TestALimitThatChangesIsNotVerified: nobody knows which one held when.
+func TestALimitThatChangesIsNotVerified(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := sluice(2, perMinute(10))
 		time.AfterFunc(500*time.Millisecond, func() {
 			l.Apply(key(0), "uid", perMinute(100))
 			l.Purge(key(1))
 		})
-		r := run(t, setting(h))
+		r := mustRun(t, setting(h))
 		if r.Err() != nil || r.Limits.Windows != 0 || len(r.Notes) < 3 {
 			t.Errorf("%+v, %q", r.Limits, r.Notes)
 		}

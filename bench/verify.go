@@ -16,8 +16,8 @@ var windowLengths = map[string]time.Duration{"minute": time.Minute, "hour": time
 // thousandth. Without it a long window would seem to end too early.
 const clockTolerance = 1000
 
-// ledger is what one account was granted, and what it may be.
-type ledger struct {
+// granted is what one account was granted, and what it may be.
+type granted struct {
 	mu        sync.Mutex
 	windows   map[string]*window // the limited ones
 	used      map[string]int64   // at the start
@@ -26,49 +26,49 @@ type ledger struct {
 	surplus bool
 }
 
-func newLedger(u *httpv1.Usage) *ledger {
-	l := &ledger{windows: map[string]*window{}, used: map[string]int64{}}
+func newGranted(u *httpv1.Usage) *granted {
+	g := &granted{windows: map[string]*window{}, used: map[string]int64{}}
 	for _, w := range u.Windows {
 		length, known := windowLengths[w.Window]
 		if w.Limit == nil || !known {
 			continue
 		}
-		l.windows[w.Window] = &window{length: length - length/clockTolerance, limit: *w.Limit}
-		l.used[w.Window] = w.Used
+		g.windows[w.Window] = &window{length: length - length/clockTolerance, limit: *w.Limit}
+		g.used[w.Window] = w.Used
 	}
-	return l
+	return g
 }
 
 // grant counts an allowed check and says whether it is the first to exceed a limit. Times are since the start.
-func (l *ledger) grant(asked, answered time.Duration, cost int64) (exceeded bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, w := range l.windows {
+func (g *granted) grant(asked, answered time.Duration, cost int64) (exceeded bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, w := range g.windows {
 		exceeded = w.add(asked, answered, cost) || exceeded
 	}
 	return exceeded
 }
 
 // giveBack takes back the grant of a check that is going to be released.
-func (l *ledger) giveBack(asked time.Duration, cost int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, w := range l.windows {
+func (g *granted) giveBack(asked time.Duration, cost int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, w := range g.windows {
 		w.remove(asked, cost)
 	}
 }
 
 // commit counts a commit that was answered.
-func (l *ledger) commit(cost int64, outcome string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.committed += cost
-	l.surplus = l.surplus || outcome != httpv1.Committed
+func (g *granted) commit(cost int64, outcome string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.committed += cost
+	g.surplus = g.surplus || outcome != httpv1.Committed
 }
 
 // Limits says how the limits were kept.
 type Limits struct {
-	// Windows is how many windows of how many Accounts were judged: all that are limited, but for those whose limit
+	// Windows is how many windows of how many Accounts were verified: all that are limited, but for those whose limit
 	// changed meanwhile.
 	Windows  int `json:"windows"`
 	Accounts int `json:"accounts"`
@@ -98,19 +98,19 @@ const (
 	Forgotten = "Forgotten"
 )
 
-// judge reads the usage at the end and holds it, and what was granted, against the limits.
-func (l *load) judge(ctx context.Context) Limits {
+// verify reads the usage at the end and holds it, and what was granted, against the limits.
+func (r *run) verify(ctx context.Context) Limits {
 	ends := map[httpv1.Account]*end{}
-	err := l.list(ctx, func(u *httpv1.Usage, received time.Time) bool {
-		ends[httpv1.Account{Namespace: u.Namespace, Name: u.Name}] = &end{u, received.Sub(l.pacer.start)}
+	err := r.list(ctx, func(u *httpv1.Usage, received time.Time) bool {
+		ends[httpv1.Account{Namespace: u.Namespace, Name: u.Name}] = &end{u, received.Sub(r.pacer.start)}
 		return true
 	})
 	if err != nil {
-		l.note("The usage at the end cannot be read, so that only what was granted is judged: %v.", err)
+		r.note("The usage at the end cannot be read, so that only what was granted is verified: %v.", err)
 	}
 	limits := Limits{Exceeded: []Violation{}}
 	gone, changed := 0, 0
-	for _, a := range l.accounts {
+	for _, a := range r.accounts {
 		if e := ends[a.Account]; e == nil && err == nil {
 			gone++
 		} else {
@@ -118,10 +118,10 @@ func (l *load) judge(ctx context.Context) Limits {
 		}
 	}
 	if gone > 0 {
-		l.note("Not judged, as they are gone at the end: %d accounts.", gone)
+		r.note("Not verified, as they are gone at the end: %d accounts.", gone)
 	}
 	if changed > 0 {
-		l.note("Not judged, as they changed meanwhile: %d limits.", changed)
+		r.note("Not verified, as they changed meanwhile: %d limits.", changed)
 	}
 	return limits
 }
@@ -142,12 +142,12 @@ func (e *end) window(name string) *httpv1.WindowUsage {
 	return nil
 }
 
-// add judges an account, and returns how many of its limits changed meanwhile. Without its usage at the end, only what
+// add verifies an account, and returns how many of its limits changed meanwhile. Without its usage at the end, only what
 // was granted is looked at.
 func (s *Limits) add(a *account, e *end) (changed int) {
-	judged := 0
-	for _, name := range slices.Sorted(maps.Keys(a.ledger.windows)) {
-		w := a.ledger.windows[name]
+	verified := 0
+	for _, name := range slices.Sorted(maps.Keys(a.granted.windows)) {
+		w := a.granted.windows[name]
 		found := func(what string, count int64) {
 			s.Exceeded = append(s.Exceeded, Violation{a.Namespace, a.Name, name, w.limit, what, count})
 		}
@@ -158,21 +158,21 @@ func (s *Limits) add(a *account, e *end) (changed int) {
 				continue
 			}
 			used := now.Used + e.usage.InFlight
-			if used > w.limit && a.ledger.used[name] <= w.limit && !a.ledger.surplus {
+			if used > w.limit && a.granted.used[name] <= w.limit && !a.granted.surplus {
 				found(Used, used)
 			}
-			if e.at < w.length && used < a.ledger.committed { // nothing of the run has left the window
-				found(Forgotten, a.ledger.committed)
+			if e.at < w.length && used < a.granted.committed { // nothing of the run has left the window
+				found(Forgotten, a.granted.committed)
 			}
 		}
-		judged++
+		verified++
 		s.Fullest = max(s.Fullest, float64(w.most)/float64(w.limit))
 		if w.most > w.limit {
 			found(Granted, w.most)
 		}
 	}
-	if judged > 0 {
-		s.Windows += judged
+	if verified > 0 {
+		s.Windows += verified
 		s.Accounts++
 	}
 	return changed

@@ -23,8 +23,8 @@ const (
 
 func (v verb) String() string { return [...]string{"check", "commit", "release"}[v] }
 
-// tally counts what happened. Its methods may be called concurrently.
-type tally struct {
+// stats counts what happened. Its methods may be called concurrently.
+type stats struct {
 	mu        sync.Mutex
 	latency   [verbs]*hdrhistogram.Histogram
 	timerLate *hdrhistogram.Histogram
@@ -41,12 +41,12 @@ type tally struct {
 // Latencies are kept in nanoseconds with three digits, up to far more than an answer is waited for.
 const longestLatency = time.Hour
 
-func newTally() *tally {
-	t := &tally{timerLate: newHistogram(), decisions: map[string]int64{}, outcomes: map[string]int64{}, problems: map[string]int64{}}
-	for v := range t.latency {
-		t.latency[v] = newHistogram()
+func newStats() *stats {
+	s := &stats{timerLate: newHistogram(), decisions: map[string]int64{}, outcomes: map[string]int64{}, problems: map[string]int64{}}
+	for v := range s.latency {
+		s.latency[v] = newHistogram()
 	}
-	return t
+	return s
 }
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(longestLatency), 3) }
@@ -56,58 +56,58 @@ func record(h *hdrhistogram.Histogram, d time.Duration) {
 }
 
 // checked counts the checks of one request.
-func (t *tally) checked(due turn, a *answer, n int, results []httpv1.CheckResult, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.checks += int64(n)
-	t.request(check, due, a, err)
+func (s *stats) checked(due turn, a *answer, n int, results []httpv1.CheckResult, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.checks += int64(n)
+	s.request(check, due, a, err)
 	for _, r := range results {
 		switch {
 		case r.Problem != nil:
-			t.problem(r.Problem)
+			s.problem(r.Problem)
 		case r.Decision != nil:
-			t.decisions[r.Decision.Decision]++
+			s.decisions[r.Decision.Decision]++
 		}
 	}
 }
 
 // ended counts the commits or releases of one request.
-func (t *tally) ended(due turn, a *answer, v verb, results []httpv1.ItemResult, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.request(v, due, a, err)
+func (s *stats) ended(due turn, a *answer, v verb, results []httpv1.ItemResult, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.request(v, due, a, err)
 	for _, r := range results {
 		switch {
 		case r.Problem != nil:
-			t.problem(r.Problem)
+			s.problem(r.Problem)
 		case r.Result != nil:
-			t.outcomes[r.Outcome]++
+			s.outcomes[r.Outcome]++
 		}
 	}
 }
 
 // request counts one. The caller holds the lock.
-func (t *tally) request(v verb, due turn, a *answer, err error) {
-	t.requests[v]++
+func (s *stats) request(v verb, due turn, a *answer, err error) {
+	s.requests[v]++
 	from := a.sent
 	if !due.due.IsZero() {
 		from = due.due
 	}
 	if due.timerLate > 0 {
-		record(t.timerLate, due.timerLate)
+		record(s.timerLate, due.timerLate)
 	}
 	// One without an answer took at least as long as it was waited for.
-	record(t.latency[v], a.received.Sub(from))
+	record(s.latency[v], a.received.Sub(from))
 	if err != nil {
-		t.problem(err)
+		s.problem(err)
 	}
 }
 
 // problem counts one. The caller holds the lock.
-func (t *tally) problem(err error) {
-	t.problems[kind(err)]++
-	if t.example == nil {
-		t.example = err
+func (s *stats) problem(err error) {
+	s.problems[kind(err)]++
+	if s.example == nil {
+		s.example = err
 	}
 }
 
@@ -116,14 +116,14 @@ type soFar struct {
 	checks, requests, allowed, problems int64
 }
 
-func (t *tally) soFar() (p soFar) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p.checks, p.allowed = t.checks, t.decisions[httpv1.Allow]
-	for _, n := range t.requests {
+func (s *stats) soFar() (p soFar) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.checks, p.allowed = s.checks, s.decisions[httpv1.Allow]
+	for _, n := range s.requests {
 		p.requests += n
 	}
-	for _, n := range t.problems {
+	for _, n := range s.problems {
 		p.problems += n
 	}
 	return p
