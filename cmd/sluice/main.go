@@ -32,7 +32,7 @@ func run(ctx context.Context, args []string, env lookup, stdout, stderr io.Write
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(newServeCommand(env), newProbeCommand(), newBenchCommand(), newVersionCommand())
+	root.AddCommand(newServeCommand(env), newSmokeTestCommand(), newBenchCommand(), newVersionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

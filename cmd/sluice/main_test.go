@@ -282,8 +282,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"a log format":                {[]string{"serve", "--log-format", "xml"}, nil, `--log-format must be json or text, not "xml"`},
 		"a log level":                 {[]string{"serve", "--log-level", "loud"}, nil, `--log-level must be debug, info or error, not "loud"`},
 		"an environment variable":     {[]string{"serve"}, []string{"SLUICE_MAX_RESERVATIONS=many"}, `the environment variable SLUICE_MAX_RESERVATIONS="many" is no value for --max-reservations`},
-		"a probe without an account":  {[]string{"probe"}, nil, "--account must be NAMESPACE/NAME"},
-		"a probe of nothing there":    {[]string{"probe", "--account", "n/a", "--url", "http://" + freeAddress(t), "--timeout", "10ms"}, nil, "n/a was not served in time"},
+		"a smoke test of no account":  {[]string{"smoke-test"}, nil, "--account must be NAMESPACE/NAME"},
+		"a smoke test of nothing":     {[]string{"smoke-test", "--account", "n/a", "--url", "http://" + freeAddress(t), "--timeout", "10ms"}, nil, "n/a was not served in time"},
 		"an environment out of bound": {[]string{"serve"}, []string{"SLUICE_RESERVATION_TTL=0s"}, "--reservation-ttl must be 1s to 15m"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -311,19 +311,19 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-func TestProbeAndVersion(t *testing.T) {
+func TestSmokeTestAndVersion(t *testing.T) {
 	p := start(t, "serve", "--accounts", accounts(t))
-	probe := func() (string, error) {
-		out, err := command(t, nil, "probe", "--url", "http://"+p.api, "--account", "n/a").CombinedOutput()
+	smokeTest := func() (string, error) {
+		out, err := command(t, nil, "smoke-test", "--url", "http://"+p.api, "--account", "n/a").CombinedOutput()
 		return string(out), err
 	}
-	out, err := probe()
+	out, err := smokeTest()
 	if err != nil || !strings.Contains(out, `"decision":"Allow"`) || !strings.Contains(out, `"outcome":"Committed"`) {
-		t.Errorf("the probe ended with %v and printed %s", err, out)
+		t.Errorf("the smoke test ended with %v and printed %s", err, out)
 	}
 	// The third check is over the limit of two a minute.
-	if out, err = probe(); err == nil || !strings.Contains(out, "answered Defer") {
-		t.Errorf("a probe over the limit ended with %v and printed %s", err, out)
+	if out, err = smokeTest(); err == nil || !strings.Contains(out, "answered Defer") {
+		t.Errorf("a smoke test over the limit ended with %v and printed %s", err, out)
 	}
 	p.stop()
 	if out, err := command(t, nil, "version").Output(); err != nil || !strings.HasPrefix(string(out), "sluice devel") {
