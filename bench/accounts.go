@@ -62,7 +62,7 @@ func (r *run) list(ctx context.Context, visit func(u *httpv1.Usage, received tim
 		query.Set("namespace", r.config.Namespace)
 	}
 	for {
-		var page httpv1.Accounts
+		var page httpv1.ListResponse
 		a := r.client.get(ctx, "/v1/accounts?"+query.Encode())
 		if err := a.decode(&page); err != nil {
 			return err

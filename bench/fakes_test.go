@@ -94,7 +94,7 @@ func (f *fake) answer(call string) any {
 		f.checks++
 		n := f.checks
 		f.mu.Unlock()
-		d := httpv1.Decision{Decision: httpv1.Allow, Reservation: &httpv1.Reservation{}}
+		d := httpv1.CheckResponse{Decision: httpv1.Allow, Reservation: &httpv1.Reservation{}}
 		if f.decide != nil {
 			d.Decision = f.decide(n)
 		}
@@ -103,11 +103,11 @@ func (f *fake) answer(call string) any {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.used++
-		return httpv1.Result{Outcome: httpv1.Committed}
+		return httpv1.CommitResponse{Outcome: httpv1.Committed}
 	case "release":
-		return httpv1.Result{Outcome: httpv1.Released}
+		return httpv1.ReleaseResponse{Outcome: httpv1.Released}
 	}
-	return httpv1.Accounts{Accounts: []httpv1.Usage{{Namespace: "n", Name: "a", Windows: []httpv1.WindowUsage{f.usage()}}}}
+	return httpv1.ListResponse{Accounts: []httpv1.Usage{{Namespace: "n", Name: "a", Windows: []httpv1.WindowUsage{f.usage()}}}}
 }
 
 func (f *fake) usage() httpv1.WindowUsage {

@@ -43,7 +43,7 @@ func (r *run) check(ctx context.Context, t turn) (answered bool) {
 	committed, released := ending{verb: commit}, ending{verb: release}
 	for i, result := range results {
 		m := mails[i]
-		if m.asked = sent; result.Decision == nil || result.Decision.Decision != httpv1.Allow {
+		if m.asked = sent; result.CheckResponse == nil || result.CheckResponse.Decision != httpv1.Allow {
 			continue
 		}
 		if m.account.granted.grant(sent, received, 1) {
@@ -75,7 +75,7 @@ func (r *run) finish(ctx context.Context, t turn, e ending) (answered bool) {
 	}
 	a, results, err := r.postEnding(ctx, e)
 	for i, result := range results {
-		if e.verb == commit && result.Result != nil {
+		if e.verb == commit && result.CommitResponse != nil {
 			e.mails[i].account.granted.commit(1, result.Outcome)
 		}
 	}
@@ -87,21 +87,21 @@ func (r *run) finish(ctx context.Context, t turn, e ending) (answered bool) {
 var errLength = fmt.Errorf("%w: it has another length than the batch", errUnreadable)
 
 // postChecks sends one check, or a batch. It returns as many results as mails, or an error.
-func (r *run) postChecks(ctx context.Context, mails []mail) (answer, []httpv1.CheckResult, error) {
+func (r *run) postChecks(ctx context.Context, mails []mail) (answer, []httpv1.CheckItemResponse, error) {
 	if r.config.Batch == 1 {
 		m := &mails[0]
 		a := r.client.post(ctx, m.account.path+"/check", httpv1.CheckRequest{ID: &m.id})
-		var d httpv1.Decision
+		var d httpv1.CheckResponse
 		if err := a.decode(&d); err != nil {
 			return a, nil, err
 		}
-		return a, []httpv1.CheckResult{{Decision: &d}}, nil
+		return a, []httpv1.CheckItemResponse{{CheckResponse: &d}}, nil
 	}
-	batch := httpv1.CheckBatch{Checks: make([]httpv1.CheckItem, len(mails))}
+	batch := httpv1.CheckBatchRequest{Checks: make([]httpv1.CheckItem, len(mails))}
 	for i := range mails {
 		batch.Checks[i] = httpv1.CheckItem{Account: mails[i].account.Account, CheckRequest: httpv1.CheckRequest{ID: &mails[i].id}}
 	}
-	var answers httpv1.CheckResults
+	var answers httpv1.CheckBatchResponse
 	a := r.client.post(ctx, "/v1/check", batch)
 	if err := a.decode(&answers); err != nil {
 		return a, nil, err
@@ -113,18 +113,18 @@ func (r *run) postChecks(ctx context.Context, mails []mail) (answer, []httpv1.Ch
 }
 
 // postEnding sends one commit or release, or a batch. It returns as many results as mails, or an error.
-func (r *run) postEnding(ctx context.Context, e ending) (answer, []httpv1.ItemResult, error) {
+func (r *run) postEnding(ctx context.Context, e ending) (answer, []httpv1.CommitItemResponse, error) {
 	if r.config.Batch == 1 {
 		m := &e.mails[0]
 		// A release has the same body: the id alone.
 		a := r.client.post(ctx, m.account.path+"/"+e.verb.String(), httpv1.CommitRequest{Reservation: &m.id})
-		var result httpv1.Result
+		var result httpv1.CommitResponse
 		if err := a.decode(&result); err != nil {
 			return a, nil, err
 		}
-		return a, []httpv1.ItemResult{{Result: &result}}, nil
+		return a, []httpv1.CommitItemResponse{{CommitResponse: &result}}, nil
 	}
-	var answers httpv1.Results
+	var answers httpv1.CommitBatchResponse
 	a := r.client.post(ctx, "/v1/"+e.verb.String(), e.batch())
 	if err := a.decode(&answers); err != nil {
 		return a, nil, err
@@ -137,13 +137,13 @@ func (r *run) postEnding(ctx context.Context, e ending) (answer, []httpv1.ItemRe
 
 func (e *ending) batch() any {
 	if e.verb == release {
-		batch := httpv1.ReleaseBatch{Releases: make([]httpv1.ReleaseItem, len(e.mails))}
+		batch := httpv1.ReleaseBatchRequest{Releases: make([]httpv1.ReleaseItem, len(e.mails))}
 		for i, m := range e.mails {
 			batch.Releases[i] = httpv1.ReleaseItem{Account: m.account.Account, ReleaseRequest: httpv1.ReleaseRequest{Reservation: &e.mails[i].id}}
 		}
 		return batch
 	}
-	batch := httpv1.CommitBatch{Commits: make([]httpv1.CommitItem, len(e.mails))}
+	batch := httpv1.CommitBatchRequest{Commits: make([]httpv1.CommitItem, len(e.mails))}
 	for i, m := range e.mails {
 		batch.Commits[i] = httpv1.CommitItem{Account: m.account.Account, CommitRequest: httpv1.CommitRequest{Reservation: &e.mails[i].id}}
 	}

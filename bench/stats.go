@@ -56,7 +56,7 @@ func record(h *hdrhistogram.Histogram, d time.Duration) {
 }
 
 // checked counts the checks of one request.
-func (s *stats) checked(due turn, a *answer, n int, results []httpv1.CheckResult, err error) {
+func (s *stats) checked(due turn, a *answer, n int, results []httpv1.CheckItemResponse, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.checks += int64(n)
@@ -65,14 +65,14 @@ func (s *stats) checked(due turn, a *answer, n int, results []httpv1.CheckResult
 		switch {
 		case r.Problem != nil:
 			s.problem(r.Problem)
-		case r.Decision != nil:
-			s.decisions[r.Decision.Decision]++
+		case r.CheckResponse != nil:
+			s.decisions[r.CheckResponse.Decision]++
 		}
 	}
 }
 
 // ended counts the commits or releases of one request.
-func (s *stats) ended(due turn, a *answer, v verb, results []httpv1.ItemResult, err error) {
+func (s *stats) ended(due turn, a *answer, v verb, results []httpv1.CommitItemResponse, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.request(v, due, a, err)
@@ -80,7 +80,7 @@ func (s *stats) ended(due turn, a *answer, v verb, results []httpv1.ItemResult, 
 		switch {
 		case r.Problem != nil:
 			s.problem(r.Problem)
-		case r.Result != nil:
+		case r.CommitResponse != nil:
 			s.outcomes[r.Outcome]++
 		}
 	}

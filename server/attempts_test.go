@@ -16,14 +16,14 @@ import (
 func TestAMessageIDWithAttempts(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	const first, second = `<4711.\"a\\b\"@example.com>`, `<4711.\"a\\b\"@example.com>/2`
-	got := into[httpv1.Decision](a.post("check", `{"id":"`+first+`"}`))
+	got := into[httpv1.CheckResponse](a.post("check", `{"id":"`+first+`"}`))
 	if diff := cmp.Diff(`<4711."a\b"@example.com>`, got.Reservation.ID); diff != "" {
 		t.Error(diff)
 	}
-	into[httpv1.Result](a.post("release", `{"reservation":"`+first+`"}`))
+	into[httpv1.ReleaseResponse](a.post("release", `{"reservation":"`+first+`"}`))
 	a.post("check", `{"id":"`+first+`"}`).wantProblem(409, "reservation-conflict", "<id>/2")
-	into[httpv1.Decision](a.post("check", `{"id":"`+second+`"}`))
-	into[httpv1.Result](a.post("commit", `{"reservation":"`+second+`","cost":1}`))
+	into[httpv1.CheckResponse](a.post("check", `{"id":"`+second+`"}`))
+	into[httpv1.CommitResponse](a.post("commit", `{"reservation":"`+second+`","cost":1}`))
 	batch := `{"checks":[{"namespace":"marketing","name":"newsletter","id":"` + first + `/3"}]}`
 	if got := results(a.batch("/v1/check", batch)); got != "Allow" {
 		t.Errorf("got %s", got)
@@ -46,10 +46,10 @@ func TestAForgottenIDCountsWhatItsCommitSays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newBubble(t, limiter.Policy{}, setup{})
-				into[httpv1.Decision](a.post("check", `{"id":"a","cost":5}`))
-				into[httpv1.Result](a.post("release", `{"reservation":"a"}`))
+				into[httpv1.CheckResponse](a.post("check", `{"id":"a","cost":5}`))
+				into[httpv1.ReleaseResponse](a.post("release", `{"reservation":"a"}`))
 				time.Sleep(16 * time.Minute) // of the bubble's clock
-				if got := into[httpv1.Result](a.post("commit", c.commit)); got.Outcome != httpv1.Unreserved {
+				if got := into[httpv1.CommitResponse](a.post("commit", c.commit)); got.Outcome != httpv1.Unreserved {
 					t.Errorf("the outcome is %s", got.Outcome)
 				}
 				if got := a.counted(); got[1] != c.used {

@@ -109,14 +109,14 @@ func TestBodiesThatMeanTheDefaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAPI(t, limiter.Policy{}, setup{})
-			d := into[httpv1.Decision](a.call(r.to("/v1/accounts/marketing/newsletter/check")))
+			d := into[httpv1.CheckResponse](a.call(r.to("/v1/accounts/marketing/newsletter/check")))
 			if d.Decision != httpv1.Allow || d.Reservation.Cost != 1 || d.Reservation.ID == "" {
 				t.Errorf("got %+v", d)
 			}
-			if diff := cmp.Diff(httpv1.Released, into[httpv1.Result](a.call(r.to("/v1/accounts/marketing/newsletter/release"))).Outcome); diff != "" {
+			if diff := cmp.Diff(httpv1.Released, into[httpv1.ReleaseResponse](a.call(r.to("/v1/accounts/marketing/newsletter/release"))).Outcome); diff != "" {
 				t.Error(diff)
 			}
-			if diff := cmp.Diff(httpv1.Unreserved, into[httpv1.Result](a.call(r.to("/v1/accounts/marketing/newsletter/commit"))).Outcome); diff != "" {
+			if diff := cmp.Diff(httpv1.Unreserved, into[httpv1.CommitResponse](a.call(r.to("/v1/accounts/marketing/newsletter/commit"))).Outcome); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -193,11 +193,11 @@ func TestFieldsAtTheirBounds(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	longest := strings.Repeat("aZ09._:-<@>/=+{}", 16)[:255]
 	for _, body := range []string{`{"cost":1,"ttlSeconds":1,"id":"a"}`, `{"cost":2147483647,"ttlSeconds":900,"id":"` + longest + `"}`} {
-		if got := into[httpv1.Decision](a.post("check", body)); got.Decision != httpv1.Allow {
+		if got := into[httpv1.CheckResponse](a.post("check", body)); got.Decision != httpv1.Allow {
 			t.Errorf("%s: %+v", body, got)
 		}
 	}
-	if got := into[httpv1.Result](a.post("commit", `{"cost":2147483647,"reservation":"`+longest+`"}`)); got.Outcome != httpv1.Committed {
+	if got := into[httpv1.CommitResponse](a.post("commit", `{"cost":2147483647,"reservation":"`+longest+`"}`)); got.Outcome != httpv1.Committed {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -70,7 +70,7 @@ func TestForeignReservations(t *testing.T) {
 	a.limiter.Apply(limiter.Key{Namespace: "sales", Name: "newsletter"}, "uid-2", limiter.Policy{})
 	a.post("check", `{"id":"a"}`)
 	theirs := "/v1/accounts/sales/newsletter/"
-	if got := into[httpv1.Result](a.call(request{body: `{"reservation":"a"}`}.to(theirs + "commit"))); got.Outcome != httpv1.Unreserved {
+	if got := into[httpv1.CommitResponse](a.call(request{body: `{"reservation":"a"}`}.to(theirs + "commit"))); got.Outcome != httpv1.Unreserved {
 		t.Errorf("a commit of another account's reservation is %s", got.Outcome)
 	}
 	if u := into[httpv1.Usage](a.get("/v1/accounts/marketing/newsletter")); u.InFlight != 1 {
@@ -132,12 +132,12 @@ func TestOverloaded(t *testing.T) {
 		t.Errorf("got Retry-After: %q", got.header.Get("Retry-After"))
 	}
 	// What is held can be asked for again, and a commit needs no room.
-	if again := into[httpv1.Decision](a.post("check", `{"id":"b"}`)); again.Decision != httpv1.Allow {
+	if again := into[httpv1.CheckResponse](a.post("check", `{"id":"b"}`)); again.Decision != httpv1.Allow {
 		t.Errorf("got %+v", again)
 	}
-	into[httpv1.Result](a.post("commit", `{"reservation":"c"}`))
-	into[httpv1.Result](a.post("release", `{"reservation":"b"}`))
-	if next := into[httpv1.Decision](a.post("check", `{"id":"d"}`)); next.Decision != httpv1.Allow {
+	into[httpv1.CommitResponse](a.post("commit", `{"reservation":"c"}`))
+	into[httpv1.ReleaseResponse](a.post("release", `{"reservation":"b"}`))
+	if next := into[httpv1.CheckResponse](a.post("check", `{"id":"d"}`)); next.Decision != httpv1.Allow {
 		t.Errorf("got %+v", next)
 	}
 }

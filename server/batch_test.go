@@ -120,8 +120,8 @@ func TestBatchesAtTheirBounds(t *testing.T) {
 	item := `{"namespace":"marketing","name":"newsletter"}`
 	body := `{"checks":[` + strings.Repeat(item+",", 999) + item + `]}`
 	body += strings.Repeat(" ", 1<<20-len(body))
-	got := into[httpv1.CheckResults](a.batch("/v1/check", body))
-	if n := len(got.Results); n != 1000 || got.Results[999].Decision == nil || a.counted()[0] != 1000 {
+	got := into[httpv1.CheckBatchResponse](a.batch("/v1/check", body))
+	if n := len(got.Results); n != 1000 || got.Results[999].CheckResponse == nil || a.counted()[0] != 1000 {
 		t.Errorf("got %d results, and %v", n, a.counted())
 	}
 }
@@ -160,12 +160,12 @@ func results(r reply) string {
 
 // result is any result of any batch.
 type result struct {
-	httpv1.CheckResult
+	httpv1.CheckItemResponse
 	Outcome string
 }
 
 func (r result) String() string {
-	switch d := r.Decision; {
+	switch d := r.CheckResponse; {
 	case r.Problem != nil:
 		return strings.TrimPrefix(r.Problem.Type, httpv1.ProblemBase)
 	case d == nil:

@@ -60,7 +60,7 @@ func TestUnfinishedBatchesShareABudget(t *testing.T) {
 		t.Errorf("a small batch got %s", got)
 	}
 	single := request{body: "{" + strings.Repeat(" ", 16<<10-2) + "}"}
-	if got := into[httpv1.Decision](a.call(single.to("/v1/accounts/marketing/newsletter/check"))); got.Decision != httpv1.Allow {
+	if got := into[httpv1.CheckResponse](a.call(single.to("/v1/accounts/marketing/newsletter/check"))); got.Decision != httpv1.Allow {
 		t.Errorf("a single check got %+v", got)
 	}
 	for _, f := range finish {

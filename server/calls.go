@@ -21,7 +21,7 @@ func (s *Server) check(k limiter.Key, req *httpv1.CheckRequest, a *answer) (enco
 	}
 	s.metrics.decided(&d)
 	a.decision.set(a.now, &d, ask.ID)
-	a.retryAfter = retryAfterSeconds(&a.decision.Decision)
+	a.retryAfter = retryAfterSeconds(&a.decision.CheckResponse)
 	return &a.decision, nil
 }
 
@@ -106,9 +106,9 @@ func optionalID(field string, id *string) (string, error) {
 }
 
 // results are the answers to all commits and releases there are.
-var results = func() (all [len(outcomes)]*httpv1.Result) {
+var results = func() (all [len(outcomes)]*httpv1.CommitResponse) {
 	for o := range outcomes {
-		all[o] = &httpv1.Result{Outcome: outcomes[o]}
+		all[o] = &httpv1.CommitResponse{Outcome: outcomes[o]}
 	}
 	return all
 }()

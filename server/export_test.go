@@ -46,7 +46,7 @@ func NewWithFailingItems(o Options, err error) *Server {
 	table := slices.Clone(routes)
 	for i := range table {
 		if table[i].name == "checkBatch" {
-			table[i].serve = handleBatch[httpv1.CheckRequest, httpv1.CheckBatch]("checkBatch", isLoaded,
+			table[i].serve = handleBatch[httpv1.CheckRequest, httpv1.CheckBatchRequest]("checkBatch", isLoaded,
 				func(*Server, limiter.Key, *httpv1.CheckRequest, *answer) (encoder, error) { return nil, err })
 		}
 	}

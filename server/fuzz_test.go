@@ -154,10 +154,10 @@ func FuzzID(f *testing.F) {
 			committed.wantProblem(422, "invalid-field", "reservation must be")
 			released.wantProblem(422, "invalid-field", "reservation must be")
 		} else {
-			if d := into[httpv1.Decision](checked); d.Decision != httpv1.Allow || d.Reservation.ID != id {
+			if d := into[httpv1.CheckResponse](checked); d.Decision != httpv1.Allow || d.Reservation.ID != id {
 				t.Errorf("the id %q is told back as %s", id, checked.body)
 			}
-			if got := into[httpv1.Result](committed); got.Outcome != httpv1.Committed {
+			if got := into[httpv1.CommitResponse](committed); got.Outcome != httpv1.Committed {
 				t.Errorf("the commit of %q is %s", id, got.Outcome)
 			}
 			released.wantProblem(409, "reservation-conflict", "")

@@ -199,14 +199,14 @@ func hear(t *testing.T, verb string, w *httptest.ResponseRecorder) said {
 	case got.status != http.StatusOK:
 		return said{status: got.status, kind: got.problem().Type}
 	case verb == "check":
-		return hearDecision(into[httpv1.Decision](got))
+		return hearDecision(into[httpv1.CheckResponse](got))
 	case verb == "usage":
 		return hearUsage(into[httpv1.Usage](got))
 	}
-	return said{status: got.status, outcome: into[httpv1.Result](got).Outcome}
+	return said{status: got.status, outcome: into[httpv1.CommitResponse](got).Outcome}
 }
 
-func hearDecision(d httpv1.Decision) said {
+func hearDecision(d httpv1.CheckResponse) said {
 	a := said{status: http.StatusOK, decision: d.Decision, reason: d.Reason, waits: d.DeferredUntil != nil && d.RetryAfterMillis != nil}
 	if d.Remaining != nil {
 		a.remaining, a.limited = *d.Remaining, true

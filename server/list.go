@@ -24,7 +24,7 @@ func (s *Server) list(r *http.Request, a *answer) error {
 	if err != nil {
 		return err
 	}
-	out := httpv1.Accounts{Accounts: make([]httpv1.Usage, len(usages))}
+	out := httpv1.ListResponse{Accounts: make([]httpv1.Usage, len(usages))}
 	for i := range usages {
 		out.Accounts[i] = wireUsage(a.now, &usages[i])
 	}

@@ -124,7 +124,7 @@ func TestInternalErrorsOfItems(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/v1/check", strings.NewReader(`{"checks":[`+item+`,`+item+`]}`))
 	r.Header.Set("Content-Type", "application/json")
 	s.ServeHTTP(w, r)
-	got := into[httpv1.CheckResults](readReply(t, w.Result()))
+	got := into[httpv1.CheckBatchResponse](readReply(t, w.Result()))
 	if len(lines) != 2 || len(got.Results) != 2 {
 		t.Fatalf("the results are %v, and logged is %q", got, lines)
 	}

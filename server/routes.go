@@ -41,9 +41,9 @@ var routes = []route{
 	{"commit", http.MethodPost, "/v1/accounts/{namespace}/{name}/commit", handle((*Server).commit), commitTakes, false},
 	{"release", http.MethodPost, "/v1/accounts/{namespace}/{name}/release", handle((*Server).release), releaseTakes, false},
 	{"getAccount", http.MethodGet, "/v1/accounts/{namespace}/{name}", (*Server).usage, nothing, false},
-	{"checkBatch", http.MethodPost, "/v1/check", handleBatch[httpv1.CheckRequest, httpv1.CheckBatch]("checkBatch", (*limiter.Limiter).Admits, (*Server).check), checkBatchTakes, true},
-	{"commitBatch", http.MethodPost, "/v1/commit", handleBatch[httpv1.CommitRequest, httpv1.CommitBatch]("commitBatch", isLoaded, (*Server).commit), commitBatchTakes, true},
-	{"releaseBatch", http.MethodPost, "/v1/release", handleBatch[httpv1.ReleaseRequest, httpv1.ReleaseBatch]("releaseBatch", isLoaded, (*Server).release), releaseBatchTakes, true},
+	{"checkBatch", http.MethodPost, "/v1/check", handleBatch[httpv1.CheckRequest, httpv1.CheckBatchRequest]("checkBatch", (*limiter.Limiter).Admits, (*Server).check), checkBatchTakes, true},
+	{"commitBatch", http.MethodPost, "/v1/commit", handleBatch[httpv1.CommitRequest, httpv1.CommitBatchRequest]("commitBatch", isLoaded, (*Server).commit), commitBatchTakes, true},
+	{"releaseBatch", http.MethodPost, "/v1/release", handleBatch[httpv1.ReleaseRequest, httpv1.ReleaseBatchRequest]("releaseBatch", isLoaded, (*Server).release), releaseBatchTakes, true},
 	{"listAccounts", http.MethodGet, "/v1/accounts", (*Server).list, listTakes, true},
 	{"getOpenAPI", http.MethodGet, "/openapi.yaml", (*Server).openAPI, nothing, false},
 }

@@ -11,12 +11,12 @@ import (
 )
 
 // waits are the ways to wait that a denial offers, as times to come back at.
-var waits = map[string]func(t *testing.T, d httpv1.Decision, header string) time.Time{
-	"until deferredUntil": func(_ *testing.T, d httpv1.Decision, _ string) time.Time { return d.DeferredUntil.Time },
-	"for retryAfterMillis": func(_ *testing.T, d httpv1.Decision, _ string) time.Time {
+var waits = map[string]func(t *testing.T, d httpv1.CheckResponse, header string) time.Time{
+	"until deferredUntil": func(_ *testing.T, d httpv1.CheckResponse, _ string) time.Time { return d.DeferredUntil.Time },
+	"for retryAfterMillis": func(_ *testing.T, d httpv1.CheckResponse, _ string) time.Time {
 		return time.Now().Add(time.Duration(*d.RetryAfterMillis) * time.Millisecond)
 	},
-	"for Retry-After": func(t *testing.T, _ httpv1.Decision, header string) time.Time {
+	"for Retry-After": func(t *testing.T, _ httpv1.CheckResponse, header string) time.Time {
 		seconds, err := strconv.Atoi(header)
 		if err != nil {
 			t.Fatal(err)
@@ -53,13 +53,13 @@ func TestWhoWaitsAsToldIsAllowed(t *testing.T) {
 }
 
 // waitAsTold sends a mail, asks for another after a while, and comes back when told. It says whether that went well.
-func waitAsTold(t *testing.T, limits limiter.Limits, sent, asked time.Duration, back func(*testing.T, httpv1.Decision, string) time.Time) bool {
+func waitAsTold(t *testing.T, limits limiter.Limits, sent, asked time.Duration, back func(*testing.T, httpv1.CheckResponse, string) time.Time) bool {
 	a := newBubble(t, limiter.Policy{Limits: limits}, setup{})
 	time.Sleep(sent) // of the bubble's clock, as all that follow
 	a.post("commit", "")
 	time.Sleep(asked)
 	denial := a.post("check", "")
-	d := into[httpv1.Decision](denial)
+	d := into[httpv1.CheckResponse](denial)
 	if d.DeferredUntil == nil {
 		t.Fatalf("got %s", denial.body)
 	}
@@ -68,7 +68,7 @@ func waitAsTold(t *testing.T, limits limiter.Limits, sent, asked time.Duration, 
 	early := a.post("check", "")
 	time.Sleep(time.Until(at))
 	again := a.post("check", "")
-	if into[httpv1.Decision](early).Decision == httpv1.Defer && into[httpv1.Decision](again).Decision == httpv1.Allow {
+	if into[httpv1.CheckResponse](early).Decision == httpv1.Defer && into[httpv1.CheckResponse](again).Decision == httpv1.Allow {
 		return true
 	}
 	t.Errorf("told %sa millisecond early %sat %v %s", denial.body, early.body, at, again.body)
@@ -84,7 +84,7 @@ func TestTheNextSlotIsOne(t *testing.T) {
 		time.Sleep(7_654_321)
 		u := into[httpv1.Usage](a.get("/v1/accounts/marketing/newsletter"))
 		time.Sleep(time.Until(u.NextSlot.Time))
-		if got := a.post("check", ""); into[httpv1.Decision](got).Decision != httpv1.Allow {
+		if got := a.post("check", ""); into[httpv1.CheckResponse](got).Decision != httpv1.Allow {
 			t.Errorf("got %s", got.body)
 		}
 	})
@@ -96,9 +96,9 @@ func TestAReservationHoldsUntilItExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newBubble(t, limiter.Policy{}, setup{})
 		time.Sleep(1_234_567)
-		r := into[httpv1.Decision](a.post("check", `{"ttlSeconds":1}`)).Reservation
+		r := into[httpv1.CheckResponse](a.post("check", `{"ttlSeconds":1}`)).Reservation
 		time.Sleep(time.Until(r.ExpiresAt.Time))
-		if got := into[httpv1.Result](a.post("commit", `{"reservation":"`+r.ID+`"}`)); got.Outcome != httpv1.Committed {
+		if got := into[httpv1.CommitResponse](a.post("commit", `{"reservation":"`+r.ID+`"}`)); got.Outcome != httpv1.Committed {
 			t.Errorf("a commit at %v is %s", r.ExpiresAt, got.Outcome)
 		}
 	})

@@ -84,7 +84,7 @@ func TestList(t *testing.T) {
 			}
 		})
 	}
-	one := into[httpv1.Accounts](a.get("/v1/accounts?namespace=sales&limit=1")).Accounts[0]
+	one := into[httpv1.ListResponse](a.get("/v1/accounts?namespace=sales&limit=1")).Accounts[0]
 	if diff := cmp.Diff(into[httpv1.Usage](a.get("/v1/accounts/sales/account-0")), one); diff != "" {
 		t.Errorf("an account alone (-) and in the list (+) differ:\n%s", diff)
 	}
@@ -94,7 +94,7 @@ func TestList(t *testing.T) {
 func (a *api) pages(query string) (pages []string) {
 	a.t.Helper()
 	for more := query; ; {
-		page := into[httpv1.Accounts](a.get("/v1/accounts?" + more))
+		page := into[httpv1.ListResponse](a.get("/v1/accounts?" + more))
 		var names []string
 		for _, u := range page.Accounts {
 			names = append(names, u.Namespace+"/"+u.Name)

@@ -27,7 +27,7 @@ const suspendedRetryAfter = 60
 
 // decision is an httpv1.Decision with all that it may point to, so that one can be written without allocating any of it.
 type decision struct {
-	httpv1.Decision
+	httpv1.CheckResponse
 	remaining, millis int64
 	reservation       httpv1.Reservation
 	until             httpv1.Time
@@ -36,7 +36,7 @@ type decision struct {
 
 // set makes it the answer to a check of this id.
 func (out *decision) set(now limiter.Instant, d *limiter.Decision, id string) {
-	out.Decision = httpv1.Decision{Decision: verdicts[d.Verdict]}
+	out.CheckResponse = httpv1.CheckResponse{Decision: verdicts[d.Verdict]}
 	switch {
 	case d.Verdict == limiter.Allowed:
 		var limited bool
@@ -105,7 +105,7 @@ func after(now limiter.Instant, wait time.Duration) (at httpv1.Time, millis int6
 }
 
 // retryAfterSeconds is the Retry-After of a denial, rounded up, or 0.
-func retryAfterSeconds(d *httpv1.Decision) int64 {
+func retryAfterSeconds(d *httpv1.CheckResponse) int64 {
 	switch {
 	case d.RetryAfterMillis != nil:
 		return ceil(*d.RetryAfterMillis, 1000)

@@ -26,41 +26,52 @@ type ReleaseItem struct {
 	ReleaseRequest
 }
 
-// CheckBatch is up to MaxBatch checks, of any accounts. They are made in order, each on its own: a denial or a problem of
+// CheckBatchRequest is up to MaxBatch checks, of any accounts. They are made in order, each on its own: a denial or a problem of
 // one neither undoes those before it nor keeps those after it from being made.
-type CheckBatch struct {
+type CheckBatchRequest struct {
 	Checks []CheckItem `json:"checks"`
 }
 
-// CommitBatch is up to MaxBatch commits, made in order, each on its own.
-type CommitBatch struct {
+// CommitBatchRequest is up to MaxBatch commits, made in order, each on its own.
+type CommitBatchRequest struct {
 	Commits []CommitItem `json:"commits"`
 }
 
-// ReleaseBatch is up to MaxBatch releases, made in order, each on its own.
-type ReleaseBatch struct {
+// ReleaseBatchRequest is up to MaxBatch releases, made in order, each on its own.
+type ReleaseBatchRequest struct {
 	Releases []ReleaseItem `json:"releases"`
 }
 
-// CheckResults answers a CheckBatch: one result for each of its checks, in the same order.
-type CheckResults struct {
-	Results []CheckResult `json:"results"`
+// CheckBatchResponse answers a CheckBatchRequest: one result for each of its checks, in the same order.
+type CheckBatchResponse struct {
+	Results []CheckItemResponse `json:"results"`
 }
 
-// CheckResult is the decision of one check, or why there is none: just one of the two is not nil.
-type CheckResult struct {
-	*Decision
+// CheckItemResponse is the decision of one check, or why there is none: just one of the two is not nil.
+type CheckItemResponse struct {
+	*CheckResponse
 	Problem *Problem `json:"problem,omitempty"`
 }
 
-// Results answers a CommitBatch or ReleaseBatch: one result for each of its items, in the same order.
-type Results struct {
-	Results []ItemResult `json:"results"`
+// CommitBatchResponse answers a CommitBatchRequest: one result for each of its commits, in the same order.
+type CommitBatchResponse struct {
+	Results []CommitItemResponse `json:"results"`
 }
 
-// ItemResult is the outcome of one commit or release, or why there is none: just one of the two is not nil.
-type ItemResult struct {
-	*Result
+// CommitItemResponse is the outcome of one commit, or why there is none: just one of the two is not nil.
+type CommitItemResponse struct {
+	*CommitResponse
+	Problem *Problem `json:"problem,omitempty"`
+}
+
+// ReleaseBatchResponse answers a ReleaseBatchRequest: one result for each of its releases, in the same order.
+type ReleaseBatchResponse struct {
+	Results []ReleaseItemResponse `json:"results"`
+}
+
+// ReleaseItemResponse is the outcome of one release, or why there is none: just one of the two is not nil.
+type ReleaseItemResponse struct {
+	*ReleaseResponse
 	Problem *Problem `json:"problem,omitempty"`
 }
 
@@ -81,31 +92,31 @@ var releaseItemFields = join(
 	within(accountFields, func(i *ReleaseItem) *Account { return &i.Account }),
 	within(releaseFields, func(i *ReleaseItem) *ReleaseRequest { return &i.ReleaseRequest }))
 
-var checkBatchFields = fields[CheckBatch]{
-	{"checks", func(b *CheckBatch, r *reader) error { return readList(r, checkItemFields, &b.Checks) }},
+var checkBatchFields = fields[CheckBatchRequest]{
+	{"checks", func(b *CheckBatchRequest, r *reader) error { return readList(r, checkItemFields, &b.Checks) }},
 }
 
-var commitBatchFields = fields[CommitBatch]{
-	{"commits", func(b *CommitBatch, r *reader) error { return readList(r, commitItemFields, &b.Commits) }},
+var commitBatchFields = fields[CommitBatchRequest]{
+	{"commits", func(b *CommitBatchRequest, r *reader) error { return readList(r, commitItemFields, &b.Commits) }},
 }
 
-var releaseBatchFields = fields[ReleaseBatch]{
-	{"releases", func(b *ReleaseBatch, r *reader) error { return readList(r, releaseItemFields, &b.Releases) }},
+var releaseBatchFields = fields[ReleaseBatchRequest]{
+	{"releases", func(b *ReleaseBatchRequest, r *reader) error { return readList(r, releaseItemFields, &b.Releases) }},
 }
 
 // Decode reads the batch's JSON, as strictly as that of a single request. More than MaxBatch items, and no list of them
 // at all, are a *Problem; what is wrong with the value of one item is left to whoever handles it.
-func (b *CheckBatch) Decode(body []byte) error {
+func (b *CheckBatchRequest) Decode(body []byte) error {
 	return given("checks", &b.Checks, checkBatchFields.decode(body, b))
 }
 
-// Decode reads the batch's JSON; see CheckBatch.Decode.
-func (b *CommitBatch) Decode(body []byte) error {
+// Decode reads the batch's JSON; see CheckBatchRequest.Decode.
+func (b *CommitBatchRequest) Decode(body []byte) error {
 	return given("commits", &b.Commits, commitBatchFields.decode(body, b))
 }
 
-// Decode reads the batch's JSON; see CheckBatch.Decode.
-func (b *ReleaseBatch) Decode(body []byte) error {
+// Decode reads the batch's JSON; see CheckBatchRequest.Decode.
+func (b *ReleaseBatchRequest) Decode(body []byte) error {
 	return given("releases", &b.Releases, releaseBatchFields.decode(body, b))
 }
 
@@ -119,25 +130,25 @@ func given[T any](name string, list *[]T, err error) error {
 }
 
 // Len is how many checks there are.
-func (b *CheckBatch) Len() int { return len(b.Checks) }
+func (b *CheckBatchRequest) Len() int { return len(b.Checks) }
 
 // Item is the i-th check: of which account, and what it asks.
-func (b *CheckBatch) Item(i int) (Account, *CheckRequest) {
+func (b *CheckBatchRequest) Item(i int) (Account, *CheckRequest) {
 	return b.Checks[i].Account, &b.Checks[i].CheckRequest
 }
 
 // Len is how many commits there are.
-func (b *CommitBatch) Len() int { return len(b.Commits) }
+func (b *CommitBatchRequest) Len() int { return len(b.Commits) }
 
 // Item is the i-th commit: of which account, and what it says.
-func (b *CommitBatch) Item(i int) (Account, *CommitRequest) {
+func (b *CommitBatchRequest) Item(i int) (Account, *CommitRequest) {
 	return b.Commits[i].Account, &b.Commits[i].CommitRequest
 }
 
 // Len is how many releases there are.
-func (b *ReleaseBatch) Len() int { return len(b.Releases) }
+func (b *ReleaseBatchRequest) Len() int { return len(b.Releases) }
 
 // Item is the i-th release: of which account, and what it says.
-func (b *ReleaseBatch) Item(i int) (Account, *ReleaseRequest) {
+func (b *ReleaseBatchRequest) Item(i int) (Account, *ReleaseRequest) {
 	return b.Releases[i].Account, &b.Releases[i].ReleaseRequest
 }

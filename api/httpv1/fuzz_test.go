@@ -25,7 +25,7 @@ func FuzzDecodeBatch(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var got, want httpv1.CheckBatch
+		var got, want httpv1.CheckBatchRequest
 		if err := got.Decode(body); err != nil {
 			syntax, problem := (*httpv1.SyntaxError)(nil), (*httpv1.Problem)(nil)
 			if !errors.As(err, &syntax) && !errors.As(err, &problem) {

@@ -127,7 +127,7 @@ func TestIntegers(t *testing.T) {
 	} {
 		var check httpv1.CheckRequest
 		var commit httpv1.CommitRequest
-		var batch httpv1.CheckBatch
+		var batch httpv1.CheckBatchRequest
 		for body, into := range map[string]interface{ Decode([]byte) error }{
 			`{"ttlSeconds":` + text + `,"cost":` + text + `}`: &check,
 			`{"cost":` + text + `}`:                           &commit,
@@ -187,7 +187,7 @@ func standard(t *testing.T, v any) string {
 // TestAppendJSON wants the quick encoder to write what the standard one does.
 func TestAppendJSON(t *testing.T) {
 	at := httpv1.Time{Time: time.Date(2026, 11, 23, 9, 1, 12, 345_678_901, time.FixedZone("CET", 3600))}
-	decisions := map[string]httpv1.Decision{
+	decisions := map[string]httpv1.CheckResponse{
 		"allow":                {Decision: "Allow", Remaining: new(int64(0)), Reservation: &httpv1.Reservation{ID: "a:b", Cost: 7, ExpiresAt: at}},
 		"allow without limits": {Decision: "Allow", Reservation: &httpv1.Reservation{ID: "a", Cost: 1, ExpiresAt: at}},
 		"a Message-ID":         {Decision: "Allow", Reservation: &httpv1.Reservation{ID: "<4711&a@example.com>/2", Cost: 1, ExpiresAt: at}},
@@ -203,7 +203,7 @@ func TestAppendJSON(t *testing.T) {
 			}
 		})
 	}
-	if got := string((&httpv1.Result{Outcome: "Late"}).AppendJSON(nil)); got != `{"outcome":"Late"}` {
+	if got := string((&httpv1.CommitResponse{Outcome: "Late"}).AppendJSON(nil)); got != `{"outcome":"Late"}` {
 		t.Error(got)
 	}
 	if text, _ := at.MarshalText(); string(text) != "2026-11-23T08:01:12.345Z" {
@@ -232,9 +232,9 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func ExampleDecision_AppendJSON() {
+func ExampleCheckResponse_AppendJSON() {
 	left := int64(27)
-	d := httpv1.Decision{Decision: httpv1.Allow, Remaining: &left}
+	d := httpv1.CheckResponse{Decision: httpv1.Allow, Remaining: &left}
 	fmt.Printf("%s\n", d.AppendJSON(nil))
 	// Output: {"decision":"Allow","remaining":27}
 }
@@ -242,7 +242,7 @@ func ExampleDecision_AppendJSON() {
 // TestBatchesGoRound wants what a caller in Go writes and reads with encoding/json to be what the service reads and
 // writes.
 func TestBatchesGoRound(t *testing.T) {
-	sent := httpv1.CheckBatch{Checks: []httpv1.CheckItem{
+	sent := httpv1.CheckBatchRequest{Checks: []httpv1.CheckItem{
 		{Account: httpv1.Account{Namespace: "marketing", Name: "newsletter"}},
 		{httpv1.Account{Namespace: "a", Name: "b"}, httpv1.CheckRequest{ID: new("x"), Cost: new(int64(2)), TTLSeconds: new(int64(9))}},
 	}}
@@ -250,7 +250,7 @@ func TestBatchesGoRound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got httpv1.CheckBatch
+	var got httpv1.CheckBatchRequest
 	if err := got.Decode(body); err != nil {
 		t.Fatalf("%s: %v", body, err)
 	}
@@ -262,11 +262,11 @@ func TestBatchesGoRound(t *testing.T) {
 			t.Errorf("item %d is %v %v", i, account, req)
 		}
 	}
-	var answer httpv1.CheckResults
+	var answer httpv1.CheckBatchResponse
 	if err := json.Unmarshal([]byte(`{"results":[{"decision":"Allow","remaining":1},{"problem":{"status":404}}]}`), &answer); err != nil {
 		t.Fatal(err)
 	}
-	if a, b := answer.Results[0], answer.Results[1]; a.Problem != nil || *a.Remaining != 1 || b.Decision != nil || b.Problem.Status != 404 {
+	if a, b := answer.Results[0], answer.Results[1]; a.Problem != nil || *a.Remaining != 1 || b.CheckResponse != nil || b.Problem.Status != 404 {
 		t.Errorf("got %+v", answer)
 	}
 }

@@ -52,14 +52,14 @@ func (s *smokeTest) run(ctx context.Context) error {
 	if err := s.wait(ctx); err != nil {
 		return err
 	}
-	var decision httpv1.Decision
+	var decision httpv1.CheckResponse
 	if err := s.post(ctx, "check", "{}", &decision); err != nil {
 		return err
 	}
 	if decision.Reservation == nil {
 		return fmt.Errorf("the check was not allowed, but answered %s", decision.Decision)
 	}
-	var result httpv1.Result
+	var result httpv1.CommitResponse
 	commit := fmt.Sprintf(`{"reservation":%q}`, decision.Reservation.ID)
 	if err := s.post(ctx, "commit", commit, &result); err != nil {
 		return err

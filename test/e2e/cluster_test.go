@@ -152,9 +152,9 @@ func call[T any](t *testing.T, method, path, body string) (status int, answer T)
 }
 
 // decide checks an account from the pod; it must be answered with a decision.
-func decide(t *testing.T, account string) httpv1.Decision {
+func decide(t *testing.T, account string) httpv1.CheckResponse {
 	t.Helper()
-	status, d := call[httpv1.Decision](t, "POST", "accounts/"+account+"/check", "")
+	status, d := call[httpv1.CheckResponse](t, "POST", "accounts/"+account+"/check", "")
 	if status != 200 {
 		t.Fatalf("the check of %s answered %d", account, status)
 	}
@@ -164,7 +164,7 @@ func decide(t *testing.T, account string) httpv1.Decision {
 // end commits or releases; it must have this outcome.
 func end(t *testing.T, account, verb, body, outcome string) {
 	t.Helper()
-	if status, r := call[httpv1.Result](t, "POST", "accounts/"+account+"/"+verb, body); status != 200 || r.Outcome != outcome {
+	if status, r := call[httpv1.CommitResponse](t, "POST", "accounts/"+account+"/"+verb, body); status != 200 || r.Outcome != outcome {
 		t.Errorf("%s %s %s answered %d %+v, want %s", verb, account, body, status, r, outcome)
 	}
 }

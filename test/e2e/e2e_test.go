@@ -91,21 +91,21 @@ func testBatches(t *testing.T) {
 	item := func(name, more string) string {
 		return fmt.Sprintf(`{"namespace":%q,"name":%q%s}`, namespace, name, more)
 	}
-	status, checks := call[httpv1.CheckResults](t, "POST", "check",
+	status, checks := call[httpv1.CheckBatchResponse](t, "POST", "check",
 		`{"checks":[`+item("batches", `,"id":"first"`)+`,`+item("batches", "")+`,`+item("nobody", "")+`]}`)
 	if status != 200 || len(checks.Results) != 3 {
 		t.Fatalf("the batch answered %d %+v", status, checks)
 	}
 	for i, want := range []string{httpv1.Allow, httpv1.Defer} {
-		if d := checks.Results[i].Decision; d == nil || d.Decision != want {
+		if d := checks.Results[i].CheckResponse; d == nil || d.Decision != want {
 			t.Errorf("check %d answered %+v, want %s", i, checks.Results[i], want)
 		}
 	}
 	if p := checks.Results[2].Problem; p == nil || p.Status != 404 {
 		t.Errorf("the check of an account that does not exist answered %+v", checks.Results[2])
 	}
-	status, results := call[httpv1.Results](t, "POST", "commit", `{"commits":[`+item("batches", `,"reservation":"first"`)+`]}`)
-	if status != 200 || len(results.Results) != 1 || results.Results[0].Result == nil || results.Results[0].Outcome != httpv1.Committed {
+	status, results := call[httpv1.CommitBatchResponse](t, "POST", "commit", `{"commits":[`+item("batches", `,"reservation":"first"`)+`]}`)
+	if status != 200 || len(results.Results) != 1 || results.Results[0].CommitResponse == nil || results.Results[0].Outcome != httpv1.Committed {
 		t.Errorf("the batch of commits answered %d %+v", status, results)
 	}
 }

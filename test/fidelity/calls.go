@@ -24,11 +24,11 @@ type span struct{ sent, answered time.Time }
 
 // decision is an answer to a check.
 type decision struct {
-	httpv1.Decision
+	httpv1.CheckResponse
 	span
 }
 
-func (d *decision) allowed() bool { return d.Decision.Decision == httpv1.Allow }
+func (d *decision) allowed() bool { return d.CheckResponse.Decision == httpv1.Allow }
 
 // check asks for a cost, to be held for some seconds (0: as long as the server likes).
 func (a *account) check(ctx context.Context, cost, ttlSeconds int) (d decision, err error) {
@@ -36,7 +36,7 @@ func (a *account) check(ctx context.Context, cost, ttlSeconds int) (d decision, 
 	if ttlSeconds > 0 {
 		body = fmt.Sprintf(`{"cost":%d,"ttlSeconds":%d}`, cost, ttlSeconds)
 	}
-	d.span, err = a.call(ctx, http.MethodPost, "/check", body, &d.Decision)
+	d.span, err = a.call(ctx, http.MethodPost, "/check", body, &d.CheckResponse)
 	return d, err
 }
 
@@ -50,7 +50,7 @@ func (a *account) release(ctx context.Context, d *decision) (span, error) {
 }
 
 func (a *account) end(ctx context.Context, verb string, d *decision) (span, error) {
-	return a.call(ctx, http.MethodPost, verb, fmt.Sprintf(`{"reservation":%q}`, d.Reservation.ID), &httpv1.Result{})
+	return a.call(ctx, http.MethodPost, verb, fmt.Sprintf(`{"reservation":%q}`, d.Reservation.ID), &httpv1.CommitResponse{})
 }
 
 // send checks and commits at once.
@@ -72,7 +72,7 @@ func (a *account) fill(ctx context.Context, n int) ([]span, error) {
 			return nil, err
 		}
 		if !d.allowed() {
-			return nil, fmt.Errorf("%s: a check was denied before %d were sent: %+v", a.name, n, d.Decision)
+			return nil, fmt.Errorf("%s: a check was denied before %d were sent: %+v", a.name, n, d.CheckResponse)
 		}
 		committed = append(committed, at)
 	}

@@ -41,7 +41,7 @@ func caller() (is bool, err error) {
 			return true, err
 		}
 		if !d.allowed() {
-			return true, fmt.Errorf("the check was denied: %+v", d.Decision)
+			return true, fmt.Errorf("the check was denied: %+v", d.CheckResponse)
 		}
 		fmt.Println(d.Reservation.ExpiresAt.UnixMilli())
 	}

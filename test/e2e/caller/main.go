@@ -88,7 +88,7 @@ func patient(ctx context.Context, method, url, body string) (status int, answer 
 	}
 }
 
-func check(ctx context.Context, url string) (d httpv1.Decision, err error) {
+func check(ctx context.Context, url string) (d httpv1.CheckResponse, err error) {
 	status, body, err := call(ctx, http.MethodPost, url+"/check", "")
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("%d %s", status, body)

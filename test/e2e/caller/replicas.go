@@ -70,7 +70,7 @@ func (r *replicas) check(ctx context.Context, url string, transport *http.Transp
 }
 
 // ask makes one check. Its reservation ends soon: there will be many.
-func ask(ctx context.Context, client *http.Client, url string) (d httpv1.Decision, err error) {
+func ask(ctx context.Context, client *http.Client, url string) (d httpv1.CheckResponse, err error) {
 	body := strings.NewReader(`{"ttlSeconds": 1}`)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/check", body)
 	if err != nil {

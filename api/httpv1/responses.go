@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// The values of Decision.Decision, and of Usage.Behavior ("Defer" or "Reject").
+// The values of CheckResponse.Decision, and of Usage.Behavior ("Defer" or "Reject").
 const (
 	Allow  = "Allow"
 	Defer  = "Defer"
 	Reject = "Reject"
 )
 
-// ReasonSuspended is the Decision.Reason of every denial by a suspended account.
+// ReasonSuspended is the CheckResponse.Reason of every denial by a suspended account.
 const ReasonSuspended = "Suspended"
 
-// The values of Result.Outcome.
+// The values of CommitResponse.Outcome, and Released, that of ReleaseResponse.Outcome.
 const (
 	Committed  = "Committed"
 	Late       = "Late"
@@ -43,8 +43,8 @@ func (t Time) appendText(b []byte) []byte {
 	return append(b[:len(b)-1], '.', byte('0'+millis/100), byte('0'+millis/10%10), byte('0'+millis%10), 'Z')
 }
 
-// Decision answers a check.
-type Decision struct {
+// CheckResponse answers a check.
+type CheckResponse struct {
 	// Decision is Allow, Defer or Reject.
 	Decision string `json:"decision"`
 	// Reason is ReasonSuspended if the account is suspended, and empty otherwise.
@@ -78,7 +78,7 @@ type ExhaustedWindow struct {
 
 // AppendJSON writes the decision without reflection, as it is the answer to every mail. It writes
 // what a json.Encoder would that does not escape for HTML: a Message-ID is told back as it came.
-func (d *Decision) AppendJSON(b []byte) []byte {
+func (d *CheckResponse) AppendJSON(b []byte) []byte {
 	b = append(b, `{"decision":"`...)
 	b = append(b, d.Decision...)
 	b = append(b, '"')
@@ -128,16 +128,27 @@ func appendInt(b []byte, name string, n int64) []byte {
 	return strconv.AppendInt(append(b, name...), n, 10)
 }
 
-// Result answers a commit or a release.
-type Result struct {
-	// Outcome is Committed, Late, Unreserved or Released.
+// CommitResponse answers a commit.
+type CommitResponse struct {
+	// Outcome is Committed, Late or Unreserved.
 	Outcome string `json:"outcome"`
 }
 
-// AppendJSON writes the result as json.Marshal would, without reflection.
-func (r *Result) AppendJSON(b []byte) []byte {
+// ReleaseResponse answers a release.
+type ReleaseResponse struct {
+	// Outcome is Released: all else is a problem.
+	Outcome string `json:"outcome"`
+}
+
+// AppendJSON writes the response as json.Marshal would, without reflection.
+func (r *CommitResponse) AppendJSON(b []byte) []byte { return appendOutcome(b, r.Outcome) }
+
+// AppendJSON writes the response as json.Marshal would, without reflection.
+func (r *ReleaseResponse) AppendJSON(b []byte) []byte { return appendOutcome(b, r.Outcome) }
+
+func appendOutcome(b []byte, outcome string) []byte {
 	b = append(b, `{"outcome":"`...)
-	b = append(b, r.Outcome...)
+	b = append(b, outcome...)
 	return append(b, `"}`...)
 }
 
@@ -168,8 +179,8 @@ type WindowUsage struct {
 	FreeAt *Time `json:"freeAt,omitempty"`
 }
 
-// Accounts is one page of the list of accounts.
-type Accounts struct {
+// ListResponse is one page of the list of accounts.
+type ListResponse struct {
 	Accounts []Usage `json:"accounts"`
 	// Continue asks for the next page; empty on the last.
 	Continue string `json:"continue,omitempty"`
