@@ -218,7 +218,7 @@ func TestRequests(t *testing.T) {
 			if _, err := client.Usage(t.Context(), of); err != nil {
 				t.Fatal(err)
 			}
-			if seen.Method != "GET" || seen.RequestURI != c.uri || body != "" || seen.Header.Get("Content-Type") != "" {
+			if seen.Method != http.MethodGet || seen.RequestURI != c.uri || body != "" || seen.Header.Get("Content-Type") != "" {
 				t.Errorf("the usage was asked with %s %s %q", seen.Method, seen.RequestURI, body)
 			}
 			request := httpv1.CommitRequest{Reservation: new("<1@example.com>")}

@@ -100,7 +100,7 @@ const url = "http://sluice.test"
 // inFlight and used are what the limiter knows of the account.
 func inFlight(t *testing.T, l *limiter.Limiter) int64 { return usage(t, l).InFlight }
 
-func used(t *testing.T, l *limiter.Limiter) int64 { return usage(t, l).Windows[0].Used }
+func used(t *testing.T, l *limiter.Limiter) int64 { return usage(t, l).Windows[2].Used }
 
 func usage(t *testing.T, l *limiter.Limiter) httpv1.Usage {
 	t.Helper()
