@@ -4,18 +4,16 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/client/sluice"
 )
 
 // account is one that is used.
 type account struct {
 	httpv1.Account
-	path    string // of its calls
 	granted *granted
 }
 
@@ -25,7 +23,6 @@ func (r *run) find(ctx context.Context) error {
 		if strings.HasPrefix(u.Name, r.config.Prefix) && !u.Suspended {
 			r.accounts = append(r.accounts, &account{
 				Account: httpv1.Account{Namespace: u.Namespace, Name: u.Name},
-				path:    "/v1/accounts/" + url.PathEscape(u.Namespace) + "/" + url.PathEscape(u.Name),
 				granted: newGranted(u),
 			})
 		}
@@ -57,25 +54,22 @@ func (c *Config) selection() (text string) {
 
 // list visits the usages of all accounts, and when each was received, until visit wants no more.
 func (r *run) list(ctx context.Context, visit func(u *httpv1.Usage, received time.Time) (more bool)) error {
-	query := url.Values{"limit": {strconv.Itoa(httpv1.MaxPageSize)}}
-	if r.config.Namespace != "" {
-		query.Set("namespace", r.config.Namespace)
-	}
+	request := sluice.ListRequest{Namespace: r.config.Namespace, Limit: httpv1.MaxPageSize}
 	for {
-		var page httpv1.ListResponse
-		a := r.client.get(ctx, "/v1/accounts?"+query.Encode())
-		if err := a.decode(&page); err != nil {
+		page, err := r.client.List(ctx, request)
+		if err != nil {
 			return err
 		}
+		received := time.Now()
 		for i := range page.Accounts {
-			if !visit(&page.Accounts[i], a.received) {
+			if !visit(&page.Accounts[i], received) {
 				return nil
 			}
 		}
 		if page.Continue == "" {
 			return nil
 		}
-		query.Set("continue", page.Continue)
+		request.Continue = page.Continue
 	}
 }
 

@@ -39,7 +39,11 @@ func TestAccountsAreChosen(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				config := setting(h)
 				config.Accounts, config.Namespace, config.Prefix = c.accounts, c.namespace, c.prefix
-				r := &run{config: config, client: newClient(&config)}
+				client, err := newClient(&config)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := &run{config: config, client: client}
 				if err := r.find(t.Context()); err != nil {
 					t.Fatal(err)
 				}

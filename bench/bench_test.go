@@ -69,7 +69,7 @@ func TestCountsAddUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h, l := sluice(c.accounts, c.policy)
+				h, l := newServer(c.accounts, c.policy)
 				config := setting(h)
 				if config.Commit, config.Batch = c.commit, c.batch; c.batch > 1 {
 					config.Connections = 1
@@ -94,7 +94,7 @@ func TestCountsAddUp(t *testing.T) {
 // TestInterrupted ends a run early: what was allowed is committed, and there is a report.
 func TestInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, l := sluice(4, limiter.Policy{})
+		h, l := newServer(4, limiter.Policy{})
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(500_500*time.Microsecond, cancel) // while requests are under way
 		for _, rate := range []float64{0, 10} {

@@ -25,7 +25,9 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	time.Sleep(time.Millisecond)
 	w := httptest.NewRecorder()
-	d.ServeHTTP(w, httptest.NewRequest(r.Method, r.URL.RequestURI(), r.Body).WithContext(r.Context()))
+	in := httptest.NewRequestWithContext(r.Context(), r.Method, r.URL.RequestURI(), r.Body)
+	in.Header = r.Header
+	d.ServeHTTP(w, in)
 	return w.Result(), nil
 }
 
@@ -46,20 +48,14 @@ func mustRun(t *testing.T, c Config) *Report {
 	return r
 }
 
-// sluice is a real server with accounts such as n/a-00, all with the same policy.
-func sluice(accounts int, p limiter.Policy) (http.Handler, *limiter.Limiter) {
+// newServer is a real server with accounts such as n/a-00, all with the same policy.
+func newServer(accounts int, p limiter.Policy) (http.Handler, *limiter.Limiter) {
 	l := limiter.New(limiter.Options{})
 	for i := range accounts {
 		l.Apply(key(i), "uid", p)
 	}
 	l.MarkLoaded()
-	handler := server.New(server.Options{Limiter: l})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Content-Type") == "" && r.Method == http.MethodPost {
-			r.Header.Set("Content-Type", "application/json") // direct leaves the headers out
-		}
-		handler.ServeHTTP(w, r)
-	}), l
+	return server.New(server.Options{Limiter: l}), l
 }
 
 func key(i int) limiter.Key {

@@ -2,12 +2,13 @@ package bench
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"math"
 	"strconv"
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/client/sluice"
 )
 
 // mail is what a check asks for.
@@ -35,15 +36,28 @@ func (r *run) nextMails() []mail {
 	return mails
 }
 
+// exchange is one request and what became of it.
+type exchange struct {
+	turn           turn
+	sent, received time.Time
+	err            error // of the request as a whole
+}
+
+// answered reports whether there was an answer, of whatever kind.
+func (e *exchange) answered() bool { return !errors.Is(e.err, sluice.ErrNoAnswer) }
+
 // check asks for the next mails, and queues what is to become of those that are allowed.
 func (r *run) check(ctx context.Context, t turn) (answered bool) {
 	mails := r.nextMails()
-	a, results, err := r.postChecks(ctx, mails)
-	sent, received := a.sent.Sub(r.pacer.start), a.received.Sub(r.pacer.start)
+	e := exchange{turn: t, sent: time.Now()}
+	results, err := r.sendChecks(ctx, mails)
+	e.received, e.err = time.Now(), err
+	sent, received := e.sent.Sub(r.pacer.start), e.received.Sub(r.pacer.start)
 	committed, released := ending{verb: commit}, ending{verb: release}
 	for i, result := range results {
 		m := mails[i]
-		if m.asked = sent; result.CheckResponse == nil || result.CheckResponse.Decision != httpv1.Allow {
+		m.asked = sent
+		if result.CheckResponse == nil || result.Decision != httpv1.Allow {
 			continue
 		}
 		if m.account.granted.grant(sent, received, 1) {
@@ -55,97 +69,116 @@ func (r *run) check(ctx context.Context, t turn) (answered bool) {
 			released.mails = append(released.mails, m)
 		}
 	}
-	r.stats.checked(t, &a, len(mails), results, err)
+	r.stats.checked(&e, len(mails), results)
 	r.end(committed)
 	r.end(released)
-	return a.err == nil
+	return e.answered()
 }
 
-// commits says whether the n-th allowed check is committed, so that the wanted part of all is.
+// commits reports whether the n-th allowed check is committed, so that the wanted part of all is.
 func (r *run) commits(n int64) bool {
 	return math.Floor(float64(n)*r.config.Commit) > math.Floor(float64(n-1)*r.config.Commit)
 }
 
 // finish commits or releases mails.
-func (r *run) finish(ctx context.Context, t turn, e ending) (answered bool) {
-	if e.verb == release { // from now on the server may give the slots to others
-		for _, m := range e.mails {
+func (r *run) finish(ctx context.Context, t turn, of ending) (answered bool) {
+	if of.verb == release { // from now on the server may give the slots to others
+		for _, m := range of.mails {
 			m.account.granted.giveBack(m.asked, 1)
 		}
 	}
-	a, results, err := r.postEnding(ctx, e)
+	e := exchange{turn: t, sent: time.Now()}
+	results, err := r.sendEnding(ctx, &of)
+	e.received, e.err = time.Now(), err
 	for i, result := range results {
-		if e.verb == commit && result.CommitResponse != nil {
-			e.mails[i].account.granted.commit(1, result.Outcome)
+		if of.verb == commit && result.problem == nil {
+			of.mails[i].account.granted.commit(1, result.outcome)
 		}
 	}
-	r.stats.ended(t, &a, e.verb, results, err)
-	return a.err == nil
+	r.stats.ended(&e, of.verb, results)
+	return e.answered()
 }
 
-// errLength is an answer to a batch with more or fewer results than the batch has items.
-var errLength = fmt.Errorf("%w: it has another length than the batch", errUnreadable)
-
-// postChecks sends one check, or a batch. It returns as many results as mails, or an error.
-func (r *run) postChecks(ctx context.Context, mails []mail) (answer, []httpv1.CheckItemResponse, error) {
+// sendChecks sends one check, or a batch. It returns as many results as mails, or an error.
+func (r *run) sendChecks(ctx context.Context, mails []mail) ([]httpv1.CheckItemResponse, error) {
 	if r.config.Batch == 1 {
 		m := &mails[0]
-		a := r.client.post(ctx, m.account.path+"/check", httpv1.CheckRequest{ID: &m.id})
-		var d httpv1.CheckResponse
-		if err := a.decode(&d); err != nil {
-			return a, nil, err
+		response, err := r.client.Check(ctx, m.account.Account, httpv1.CheckRequest{ID: &m.id})
+		if err != nil {
+			return nil, err
 		}
-		return a, []httpv1.CheckItemResponse{{CheckResponse: &d}}, nil
+		return []httpv1.CheckItemResponse{{CheckResponse: &response}}, nil
 	}
-	batch := httpv1.CheckBatchRequest{Checks: make([]httpv1.CheckItem, len(mails))}
+	items := make([]httpv1.CheckItem, len(mails))
 	for i := range mails {
-		batch.Checks[i] = httpv1.CheckItem{Account: mails[i].account.Account, CheckRequest: httpv1.CheckRequest{ID: &mails[i].id}}
+		items[i] = httpv1.CheckItem{
+			Account: mails[i].account.Account, CheckRequest: httpv1.CheckRequest{ID: &mails[i].id},
+		}
 	}
-	var answers httpv1.CheckBatchResponse
-	a := r.client.post(ctx, "/v1/check", batch)
-	if err := a.decode(&answers); err != nil {
-		return a, nil, err
-	}
-	if len(answers.Results) != len(mails) {
-		return a, nil, errLength
-	}
-	return a, answers.Results, nil
+	response, err := r.client.CheckBatch(ctx, httpv1.CheckBatchRequest{Checks: items})
+	return response.Results, err
 }
 
-// postEnding sends one commit or release, or a batch. It returns as many results as mails, or an error.
-func (r *run) postEnding(ctx context.Context, e ending) (answer, []httpv1.CommitItemResponse, error) {
-	if r.config.Batch == 1 {
-		m := &e.mails[0]
-		// A release has the same body: the id alone.
-		a := r.client.post(ctx, m.account.path+"/"+e.verb.String(), httpv1.CommitRequest{Reservation: &m.id})
-		var result httpv1.CommitResponse
-		if err := a.decode(&result); err != nil {
-			return a, nil, err
-		}
-		return a, []httpv1.CommitItemResponse{{CommitResponse: &result}}, nil
-	}
-	var answers httpv1.CommitBatchResponse
-	a := r.client.post(ctx, "/v1/"+e.verb.String(), e.batch())
-	if err := a.decode(&answers); err != nil {
-		return a, nil, err
-	}
-	if len(answers.Results) != len(e.mails) {
-		return a, nil, errLength
-	}
-	return a, answers.Results, nil
+// result is the outcome of one commit or release, or why there is none.
+type result struct {
+	outcome string
+	problem *httpv1.Problem
 }
 
-func (e *ending) batch() any {
-	if e.verb == release {
-		batch := httpv1.ReleaseBatchRequest{Releases: make([]httpv1.ReleaseItem, len(e.mails))}
-		for i, m := range e.mails {
-			batch.Releases[i] = httpv1.ReleaseItem{Account: m.account.Account, ReleaseRequest: httpv1.ReleaseRequest{Reservation: &e.mails[i].id}}
+// sendEnding sends one commit or release, or a batch. It returns a result for each mail, or an error.
+func (r *run) sendEnding(ctx context.Context, e *ending) ([]result, error) {
+	switch {
+	case r.config.Batch > 1 && e.verb == commit:
+		return r.sendCommits(ctx, e.mails)
+	case r.config.Batch > 1:
+		return r.sendReleases(ctx, e.mails)
+	}
+	outcome, err := r.sendOne(ctx, e.verb, &e.mails[0])
+	if err != nil {
+		return nil, err
+	}
+	return []result{{outcome: outcome}}, nil
+}
+
+func (r *run) sendOne(ctx context.Context, v verb, m *mail) (outcome string, err error) {
+	if v == commit {
+		request := httpv1.CommitRequest{Reservation: &m.id}
+		response, err := r.client.Commit(ctx, m.account.Account, request)
+		return response.Outcome, err
+	}
+	request := httpv1.ReleaseRequest{Reservation: &m.id}
+	response, err := r.client.Release(ctx, m.account.Account, request)
+	return response.Outcome, err
+}
+
+func (r *run) sendCommits(ctx context.Context, mails []mail) ([]result, error) {
+	items := make([]httpv1.CommitItem, len(mails))
+	for i := range mails {
+		items[i].Account, items[i].Reservation = mails[i].account.Account, &mails[i].id
+	}
+	response, err := r.client.CommitBatch(ctx, httpv1.CommitBatchRequest{Commits: items})
+	results := make([]result, len(response.Results))
+	for i, item := range response.Results {
+		results[i].problem = item.Problem
+		if item.CommitResponse != nil {
+			results[i].outcome = item.Outcome
 		}
-		return batch
 	}
-	batch := httpv1.CommitBatchRequest{Commits: make([]httpv1.CommitItem, len(e.mails))}
-	for i, m := range e.mails {
-		batch.Commits[i] = httpv1.CommitItem{Account: m.account.Account, CommitRequest: httpv1.CommitRequest{Reservation: &e.mails[i].id}}
+	return results, err
+}
+
+func (r *run) sendReleases(ctx context.Context, mails []mail) ([]result, error) {
+	items := make([]httpv1.ReleaseItem, len(mails))
+	for i := range mails {
+		items[i].Account, items[i].Reservation = mails[i].account.Account, &mails[i].id
 	}
-	return batch
+	response, err := r.client.ReleaseBatch(ctx, httpv1.ReleaseBatchRequest{Releases: items})
+	results := make([]result, len(response.Results))
+	for i, item := range response.Results {
+		results[i].problem = item.Problem
+		if item.ReleaseResponse != nil {
+			results[i].outcome = item.Outcome
+		}
+	}
+	return results, err
 }

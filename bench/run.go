@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluice-mail/sluice/client/sluice"
 )
 
 // run is one run.
 type run struct {
 	config   Config
-	client   *client
+	client   *sluice.Client
 	accounts []*account
 	pacer    *pacer
 	stats    *stats
@@ -33,8 +36,15 @@ func Run(ctx context.Context, config Config, progress Progress) (*Report, error)
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	r := &run{config: config, client: newClient(&config), stats: newStats(), idPrefix: fmt.Sprintf("bench-%08x-", rand.Uint32())}
-	defer r.client.http.CloseIdleConnections()
+	client, err := newClient(&config)
+	if err != nil {
+		return nil, err
+	}
+	defer client.CloseIdleConnections()
+	r := &run{
+		config: config, client: client, stats: newStats(),
+		idPrefix: fmt.Sprintf("bench-%08x-", rand.Uint32()),
+	}
 	if err := r.find(ctx); err != nil {
 		return nil, err
 	}
@@ -48,6 +58,25 @@ func Run(ctx context.Context, config Config, progress Progress) (*Report, error)
 	}
 	limits := r.verify(context.WithoutCancel(ctx))
 	return r.report(elapsed, limits), nil
+}
+
+// newClient returns a client that sends every request once: a problem is to be counted, not mended.
+func newClient(c *Config) (*sluice.Client, error) {
+	transport := c.Transport
+	if transport == nil {
+		transport = &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			MaxIdleConnsPerHost: c.Connections,
+			MaxConnsPerHost:     c.Connections,
+			IdleConnTimeout:     time.Minute,
+			DisableCompression:  true, // the load should not be spent on that
+		}
+	}
+	return sluice.New(c.URL, sluice.Options{
+		Transport: transport,
+		UserAgent: "sluice-bench",
+		Retry:     sluice.Retry{MaxAttempts: 1},
+	})
 }
 
 // note adds a sentence to the report.

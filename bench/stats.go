@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/client/sluice"
 )
 
 // verb is what a request asks for.
@@ -55,51 +58,49 @@ func record(h *hdrhistogram.Histogram, d time.Duration) {
 	_ = h.RecordValue(int64(min(max(d, 0), longestLatency))) // refuses only what is out of bounds
 }
 
-// checked counts the checks of one request.
-func (s *stats) checked(due turn, a *answer, n int, results []httpv1.CheckItemResponse, err error) {
+// checked counts the n checks of one request.
+func (s *stats) checked(e *exchange, n int, results []httpv1.CheckItemResponse) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.checks += int64(n)
-	s.request(check, due, a, err)
+	s.request(check, e)
 	for _, r := range results {
-		switch {
-		case r.Problem != nil:
+		if r.Problem != nil {
 			s.problem(r.Problem)
-		case r.CheckResponse != nil:
-			s.decisions[r.CheckResponse.Decision]++
+		} else {
+			s.decisions[r.Decision]++
 		}
 	}
 }
 
 // ended counts the commits or releases of one request.
-func (s *stats) ended(due turn, a *answer, v verb, results []httpv1.CommitItemResponse, err error) {
+func (s *stats) ended(e *exchange, v verb, results []result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.request(v, due, a, err)
+	s.request(v, e)
 	for _, r := range results {
-		switch {
-		case r.Problem != nil:
-			s.problem(r.Problem)
-		case r.CommitResponse != nil:
-			s.outcomes[r.Outcome]++
+		if r.problem != nil {
+			s.problem(r.problem)
+		} else {
+			s.outcomes[r.outcome]++
 		}
 	}
 }
 
 // request counts one. The caller holds the lock.
-func (s *stats) request(v verb, due turn, a *answer, err error) {
+func (s *stats) request(v verb, e *exchange) {
 	s.requests[v]++
-	from := a.sent
-	if !due.due.IsZero() {
-		from = due.due
+	from := e.sent
+	if !e.turn.due.IsZero() {
+		from = e.turn.due
 	}
-	if due.timerLate > 0 {
-		record(s.timerLate, due.timerLate)
+	if e.turn.timerLate > 0 {
+		record(s.timerLate, e.turn.timerLate)
 	}
 	// One without an answer took at least as long as it was waited for.
-	record(s.latency[v], a.received.Sub(from))
-	if err != nil {
-		s.problem(err)
+	record(s.latency[v], e.received.Sub(from))
+	if e.err != nil {
+		s.problem(e.err)
 	}
 }
 
@@ -109,6 +110,20 @@ func (s *stats) problem(err error) {
 	if s.example == nil {
 		s.example = err
 	}
+}
+
+// kind names an error for the count of problems: the type of the problem, or what came instead.
+func kind(err error) string {
+	if p, ok := errors.AsType[*httpv1.Problem](err); ok {
+		return strings.TrimPrefix(p.Type, httpv1.ProblemBase)
+	}
+	if s, ok := errors.AsType[*sluice.StatusError](err); ok {
+		return fmt.Sprintf("status %d", s.Status)
+	}
+	if errors.Is(err, sluice.ErrUnreadable) {
+		return "unreadable answer"
+	}
+	return "no answer"
 }
 
 // soFar is the counts that change while a run goes on.

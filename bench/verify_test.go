@@ -14,7 +14,7 @@ import (
 // TestALongRunFillsEveryWindow goes through three minutes: no less than the limit, and no more.
 func TestALongRunFillsEveryWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, _ := sluice(3, limiter.Policy{Limits: limiter.Limits{10, 25, 0}})
+		h, _ := newServer(3, limiter.Policy{Limits: limiter.Limits{10, 25, 0}})
 		c := setting(h)
 		c.Rate, c.Duration = 50, 3*time.Minute
 		r := mustRun(t, c)
@@ -96,7 +96,7 @@ func TestAFixedWindowIsFound(t *testing.T) {
 // TestARestartIsFound: a server that forgets everything halfway.
 func TestARestartIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, l := sluice(1, perMinute(10))
+		h, l := newServer(1, perMinute(10))
 		time.AfterFunc(500*time.Millisecond, func() {
 			l.Purge(key(0))
 			l.Apply(key(0), "uid", perMinute(10))
@@ -110,7 +110,7 @@ func TestARestartIsFound(t *testing.T) {
 // TestALimitThatChangesIsNotVerified: nobody knows which one held when.
 func TestALimitThatChangesIsNotVerified(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, l := sluice(2, perMinute(10))
+		h, l := newServer(2, perMinute(10))
 		time.AfterFunc(500*time.Millisecond, func() {
 			l.Apply(key(0), "uid", perMinute(100))
 			l.Purge(key(1))

@@ -87,7 +87,7 @@ func TestBenchErrorsSayWhatToDo(t *testing.T) {
 	empty.until("ready", func() bool { status, _ := get("http://" + empty.health + "/readyz"); return status == 200 })
 	// It allows everything.
 	generous := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := `{"decision":"Allow","outcome":"Committed"}`
+		answer := `{"decision":"Allow","reservation":{"id":"a","cost":1},"outcome":"Committed"}`
 		if r.Method == http.MethodGet {
 			answer = `{"accounts":[{"namespace":"n","name":"a","windows":[{"window":"hour","limit":5}]}]}`
 		}

@@ -1,22 +1,21 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/client/sluice"
 )
 
-// smokeTest asks a running Sluice for one decision, as a caller would. The chart's "helm test" runs it in the cluster.
+// smokeTest asks a running Sluice for decisions, as a dispatcher does. The chart's "helm test" runs
+// it in the cluster.
 type smokeTest struct {
 	url     string
 	account string
@@ -29,8 +28,9 @@ func newSmokeTestCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "smoke-test",
 		Short: "Check and commit one send at a running Sluice, and print what it answers",
-		Long: `Wait for an account to be served; then check, commit what was allowed, and check again. It counts as one send of
-the account. The answers are printed; anything but decisions is an error.`,
+		Long: `Wait for an account to be served; then check, commit, and check again. Each of the two checks that
+is allowed counts as a send of the account. The answers are printed; anything but decisions is an
+error, and so is a first check that is denied.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			s.out = command.OutOrStdout()
@@ -39,43 +39,52 @@ the account. The answers are printed; anything but decisions is an error.`,
 			return s.run(ctx)
 		},
 	}
-	command.Flags().StringVar(&s.url, "url", "http://localhost:8080", "where the HTTP API is")
-	command.Flags().StringVar(&s.account, "account", "", "the account, as NAMESPACE/NAME")
-	command.Flags().DurationVar(&s.timeout, "timeout", time.Minute, "how long to wait for the account to be served")
+	flags := command.Flags()
+	flags.StringVar(&s.url, "url", "http://localhost:8080", "where the HTTP API is")
+	flags.StringVar(&s.account, "account", "", "the account, as NAMESPACE/NAME")
+	flags.DurationVar(&s.timeout, "timeout", time.Minute, "how long to wait for the account to be served")
 	return command
 }
 
 func (s *smokeTest) run(ctx context.Context) error {
-	if namespace, name, ok := strings.Cut(s.account, "/"); !ok || namespace == "" || name == "" {
+	namespace, name, ok := strings.Cut(s.account, "/")
+	if !ok || namespace == "" || name == "" {
 		return fmt.Errorf("--account must be NAMESPACE/NAME, not %q", s.account)
 	}
-	if err := s.wait(ctx); err != nil {
+	account := httpv1.Account{Namespace: namespace, Name: name}
+	client, err := sluice.New(s.url, sluice.Options{UserAgent: "sluice-smoke-test"})
+	if err != nil {
 		return err
 	}
-	var decision httpv1.CheckResponse
-	if err := s.post(ctx, "check", "{}", &decision); err != nil {
+	defer client.CloseIdleConnections()
+	if err := s.wait(ctx, client, account); err != nil {
 		return err
 	}
-	if decision.Reservation == nil {
+	decision, err := client.Check(ctx, account, httpv1.CheckRequest{})
+	if err := s.show("check", decision, err); err != nil {
+		return err
+	}
+	if decision.Decision != httpv1.Allow {
 		return fmt.Errorf("the check was not allowed, but answered %s", decision.Decision)
 	}
-	var result httpv1.CommitResponse
-	commit := fmt.Sprintf(`{"reservation":%q}`, decision.Reservation.ID)
-	if err := s.post(ctx, "commit", commit, &result); err != nil {
+	commit := httpv1.CommitRequest{Reservation: &decision.Reservation.ID, Cost: &decision.Reservation.Cost}
+	result, err := client.Commit(ctx, account, commit)
+	if err := s.show("commit", result, err); err != nil {
 		return err
 	}
 	if result.Outcome != httpv1.Committed {
 		return fmt.Errorf("the commit was not Committed, but %s", result.Outcome)
 	}
-	return s.post(ctx, "check", "{}", &decision)
+	decision, err = client.Check(ctx, account, httpv1.CheckRequest{})
+	return s.show("check", decision, err)
 }
 
 // wait asks for the account until it is served.
-func (s *smokeTest) wait(ctx context.Context) error {
+func (s *smokeTest) wait(ctx context.Context, client *sluice.Client, account httpv1.Account) error {
 	for {
-		err := s.call(ctx, http.MethodGet, "", "", &httpv1.Usage{})
+		usage, err := client.Usage(ctx, account)
 		if err == nil {
-			return nil
+			return s.show("usage", usage, nil)
 		}
 		select {
 		case <-ctx.Done():
@@ -85,30 +94,15 @@ func (s *smokeTest) wait(ctx context.Context) error {
 	}
 }
 
-func (s *smokeTest) post(ctx context.Context, verb, body string, answer any) error {
-	return s.call(ctx, http.MethodPost, "/"+verb, body, answer)
-}
-
-// call makes one call about the account and reads its answer.
-func (s *smokeTest) call(ctx context.Context, method, path, body string, answer any) error {
-	url := strings.TrimSuffix(s.url, "/") + "/v1/accounts/" + s.account + path
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader([]byte(body)))
+// show prints a response, or returns why there is none.
+func (s *smokeTest) show(call string, response any, err error) error {
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	text, err := json.Marshal(response)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = resp.Body.Close() }()
-	got, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s: %s: %s", method, url, resp.Status, bytes.TrimSpace(got))
-	}
-	_, err = fmt.Fprintf(s.out, "%s %s: %s\n", method, url, bytes.TrimSpace(got))
-	return errors.Join(err, json.Unmarshal(got, answer))
+	_, err = fmt.Fprintf(s.out, "%s %s: %s\n", call, s.account, text)
+	return err
 }
