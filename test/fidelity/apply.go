@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
 	applyv1alpha1 "github.com/sluice-mail/sluice/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"github.com/sluice-mail/sluice/client/sluice"
 	"github.com/sluice-mail/sluice/test/controlplane"
 )
 
@@ -44,7 +44,7 @@ func apply(ctx context.Context, binary string) (r row, err error) {
 		return r, fmt.Errorf("start the control plane (`make fidelity` builds one and sets KUBEBUILDER_ASSETS): %w", err)
 	}
 	defer func() { err = errors.Join(err, environment.Stop()) }()
-	c, err := newClient(config)
+	c, err := newKubeClient(config)
 	if err != nil {
 		return r, err
 	}
@@ -53,12 +53,12 @@ func apply(ctx context.Context, binary string) (r row, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, c.Delete(context.WithoutCancel(ctx), space)) }()
-	s, err := startCluster(ctx, binary, environment.KubeConfig)
+	p, err := startCluster(ctx, binary, environment.KubeConfig)
 	if err != nil {
 		return r, err
 	}
-	defer s.stop()
-	whole, after, err := applyAll(ctx, c, s)
+	defer p.stop()
+	whole, after, err := applyAll(ctx, c, p)
 	if err != nil {
 		return r, err
 	}
@@ -77,7 +77,7 @@ func apply(ctx context.Context, binary string) (r row, err error) {
 	}, nil
 }
 
-func newClient(config *rest.Config) (client.Client, error) {
+func newKubeClient(config *rest.Config) (client.Client, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func newClient(config *rest.Config) (client.Client, error) {
 }
 
 // startCluster starts a Sluice that takes its accounts from the cluster, and waits until it has loaded them.
-func startCluster(ctx context.Context, binary string, kubeconfig []byte) (*sluice, error) {
+func startCluster(ctx context.Context, binary string, kubeconfig []byte) (*process, error) {
 	dir, err := os.MkdirTemp("", "sluice-fidelity-")
 	if err != nil {
 		return nil, err
@@ -95,33 +95,29 @@ func startCluster(ctx context.Context, binary string, kubeconfig []byte) (*sluic
 	if err := os.WriteFile(file, kubeconfig, 0o600); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	s, err := start(ctx, binary, []string{"KUBECONFIG=" + file}, "--lease-namespace", namespace)
+	p, err := start(ctx, binary, []string{"KUBECONFIG=" + file}, "--lease-namespace", namespace)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	s.folder = dir
-	for !s.loaded() {
+	p.folder = dir
+	for !p.loaded(ctx) {
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
-			s.stop()
+			p.stop()
 			return nil, err
 		}
 	}
-	return s, nil
+	return p, nil
 }
 
-func (s *sluice) loaded() bool {
-	resp, err := s.client.Get(s.url + "/v1/accounts")
-	if err != nil {
-		return false
-	}
-	_ = resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+func (p *process) loaded(ctx context.Context) bool {
+	_, err := p.client.List(ctx, sluice.ListRequest{Limit: 1})
+	return err == nil
 }
 
 // applyAll applies one account after the other. It returns how long each took until it was served, sorted.
-func applyAll(ctx context.Context, c client.Client, s *sluice) (whole, after []time.Duration, err error) {
+func applyAll(ctx context.Context, c client.Client, p *process) (whole, after []time.Duration, err error) {
 	for i := range applied {
-		a := &account{sluice: s, name: fmt.Sprintf("apply-%d", i)}
+		a := &account{process: p, name: fmt.Sprintf("apply-%d", i)}
 		object := applyv1alpha1.MailAccount(a.name, namespace).
 			WithSpec(applyv1alpha1.MailAccountSpec().WithLimits(applyv1alpha1.Limits().WithPerMinute(1)))
 		began := time.Now()

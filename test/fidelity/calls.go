@@ -2,22 +2,31 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/client/sluice"
 )
 
 // account is one that calls are made for.
 type account struct {
-	*sluice
+	*process
 	name string
 	limits
 }
+
+// newClient returns a client that sends every request once: an error ends the measurement.
+func newClient(url string) (*sluice.Client, error) {
+	return sluice.New(url, sluice.Options{
+		Transport: &http.Transport{MaxIdleConnsPerHost: 1000, DisableCompression: true},
+		Retry:     sluice.Retry{MaxAttempts: 1},
+		UserAgent: "sluice-fidelity",
+	})
+}
+
+func (a *account) key() httpv1.Account { return httpv1.Account{Namespace: namespace, Name: a.name} }
 
 // span is when a call was sent and answered. The server decided at some instant in it.
 type span struct{ sent, answered time.Time }
@@ -28,29 +37,34 @@ type decision struct {
 	span
 }
 
-func (d *decision) allowed() bool { return d.CheckResponse.Decision == httpv1.Allow }
+func (d *decision) allowed() bool { return d.Decision == httpv1.Allow }
 
 // check asks for a cost, to be held for some seconds (0: as long as the server likes).
 func (a *account) check(ctx context.Context, cost, ttlSeconds int) (d decision, err error) {
-	body := fmt.Sprintf(`{"cost":%d}`, cost)
+	request := httpv1.CheckRequest{Cost: new(int64(cost))}
 	if ttlSeconds > 0 {
-		body = fmt.Sprintf(`{"cost":%d,"ttlSeconds":%d}`, cost, ttlSeconds)
+		request.TTLSeconds = new(int64(ttlSeconds))
 	}
-	d.span, err = a.call(ctx, http.MethodPost, "/check", body, &d.CheckResponse)
+	d.sent = time.Now()
+	d.CheckResponse, err = a.client.Check(ctx, a.key(), request)
+	d.answered = time.Now()
 	return d, err
 }
 
-// commit says that the mail of a decision has left, release that it has not.
-func (a *account) commit(ctx context.Context, d *decision) (span, error) {
-	return a.end(ctx, "/commit", d)
+// commit says that the mail of a decision has left.
+func (a *account) commit(ctx context.Context, d *decision) (s span, err error) {
+	request := httpv1.CommitRequest{Reservation: &d.Reservation.ID}
+	s.sent = time.Now()
+	_, err = a.client.Commit(ctx, a.key(), request)
+	s.answered = time.Now()
+	return s, err
 }
 
-func (a *account) release(ctx context.Context, d *decision) (span, error) {
-	return a.end(ctx, "/release", d)
-}
-
-func (a *account) end(ctx context.Context, verb string, d *decision) (span, error) {
-	return a.call(ctx, http.MethodPost, verb, fmt.Sprintf(`{"reservation":%q}`, d.Reservation.ID), &httpv1.CommitResponse{})
+// release says that the mail of a decision has not left.
+func (a *account) release(ctx context.Context, d *decision) error {
+	request := httpv1.ReleaseRequest{Reservation: &d.Reservation.ID}
+	_, err := a.client.Release(ctx, a.key(), request)
+	return err
 }
 
 // send checks and commits at once.
@@ -79,31 +93,6 @@ func (a *account) fill(ctx context.Context, n int) ([]span, error) {
 	return committed, nil
 }
 
-func (a *account) usage(ctx context.Context) (u httpv1.Usage, err error) {
-	_, err = a.call(ctx, http.MethodGet, "", "", &u)
-	return u, err
-}
-
-// call makes a call about the account, which must be answered with a 200.
-func (a *account) call(ctx context.Context, method, path, body string, into any) (s span, err error) {
-	req, err := http.NewRequestWithContext(ctx, method, a.url+"/v1/accounts/"+namespace+"/"+a.name+path, strings.NewReader(body))
-	if err != nil {
-		return s, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	s.sent = time.Now()
-	resp, err := a.client.Do(req)
-	if err != nil {
-		return s, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	got, err := io.ReadAll(resp.Body)
-	s.answered = time.Now()
-	if err != nil {
-		return s, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return s, fmt.Errorf("%s%s: %s: %s", a.name, path, resp.Status, got)
-	}
-	return s, json.Unmarshal(got, into)
+func (a *account) usage(ctx context.Context) (httpv1.Usage, error) {
+	return a.client.Usage(ctx, a.key())
 }

@@ -13,9 +13,9 @@ import (
 )
 
 // denied fills accounts and asks for more, in vain.
-func denied(ctx context.Context, s *sluice) ([]row, error) {
+func denied(ctx context.Context, p *process) ([]row, error) {
 	const perAccount = 1000
-	accounts, err := s.enforce(ctx, "denied", []limits{{10, 1000, 10000}, {1000, 10, 10000}, {1000, 10000, 10}, {10, 10, 10}})
+	accounts, err := p.enforce(ctx, "denied", []limits{{10, 1000, 10000}, {1000, 10, 10000}, {1000, 10000, 10}, {10, 10, 10}})
 	if err != nil {
 		return nil, err
 	}
@@ -76,9 +76,9 @@ func used(u httpv1.Usage) (n int64) {
 }
 
 // overshoot lets 50 callers ask at once, who all take long to send, and the denied ones ask again meanwhile.
-func overshoot(ctx context.Context, s *sluice) ([]row, error) {
+func overshoot(ctx context.Context, p *process) ([]row, error) {
 	const limit, callers = 10, 50
-	accounts, err := s.enforce(ctx, "overshoot", make10(limits{minute: limit}))
+	accounts, err := p.enforce(ctx, "overshoot", make10(limits{minute: limit}))
 	if err != nil {
 		return nil, err
 	}
@@ -133,11 +133,11 @@ func make10(l limits) (of []limits) {
 type change struct{ from, sent, to int }
 
 // changes moves limits up and down in the middle of a window.
-func changes(ctx context.Context, s *sluice) ([]row, error) {
+func changes(ctx context.Context, p *process) ([]row, error) {
 	raised := []change{{1, 1, 2}, {10, 6, 20}, {10, 10, 11}, {20, 20, 50}, {5, 0, 9}, {30, 29, 60}}
 	lowered := []change{{20, 12, 8}, {10, 10, 1}, {50, 30, 29}, {6, 6, 5}, {40, 20, 10}, {3, 3, 2}}
 	all := slices.Concat(raised, lowered)
-	accounts, err := s.enforce(ctx, "changes", limitsOf(all, false))
+	accounts, err := p.enforce(ctx, "changes", limitsOf(all, false))
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func changes(ctx context.Context, s *sluice) ([]row, error) {
 			return nil, err
 		}
 	}
-	if accounts, err = s.enforce(ctx, "changes", limitsOf(all, true)); err != nil {
+	if accounts, err = p.enforce(ctx, "changes", limitsOf(all, true)); err != nil {
 		return nil, err
 	}
 	group, ctx := errgroup.WithContext(ctx)

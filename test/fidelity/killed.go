@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -26,7 +25,11 @@ func caller() (is bool, err error) {
 	if len(what) != 4 {
 		return false, nil
 	}
-	a := &account{sluice: &sluice{url: what[0], client: http.DefaultClient}, name: what[1]}
+	client, err := newClient(what[0])
+	if err != nil {
+		return true, err
+	}
+	a := &account{process: &process{url: what[0], client: client}, name: what[1]}
 	n, err := strconv.Atoi(what[2])
 	if err != nil {
 		return true, err
@@ -90,9 +93,9 @@ const (
 )
 
 // killed kills callers that hold slots, with SIGKILL, and watches what becomes of the slots.
-func killed(ctx context.Context, s *sluice) ([]row, error) {
+func killed(ctx context.Context, p *process) ([]row, error) {
 	const slots = callers * slotsPerCaller
-	accounts, err := s.enforce(ctx, "killed", []limits{{minute: slots}})
+	accounts, err := p.enforce(ctx, "killed", []limits{{minute: slots}})
 	if err != nil {
 		return nil, err
 	}

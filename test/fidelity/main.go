@@ -3,7 +3,7 @@
 // real ones.
 //
 //   - main.go: which measures there are, and in which order.
-//   - sluice.go, calls.go: the binary as a process, and the calls to it.
+//   - process.go, calls.go: the binary as a process, and the calls to it.
 //   - sending.go, rolling.go: the most that was sent in any rolling window.
 //   - counts.go: what is charged, overshot, or off after a limit changed.
 //   - killed.go: callers that are killed.
@@ -55,7 +55,7 @@ type row struct {
 }
 
 // measure measures something, on accounts of its own.
-type measure func(context.Context, *sluice) ([]row, error)
+type measure func(context.Context, *process) ([]row, error)
 
 // The measures share one Sluice. Those that ask now and then run at the same time, and before those that are a load:
 // that would be in the way of what is told to the millisecond.
@@ -95,16 +95,16 @@ func all(ctx context.Context, binary string) ([]row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("apply to enforcement: %w", err)
 	}
-	s, err := startFolder(ctx, binary)
+	p, err := startFolder(ctx, binary)
 	if err != nil {
 		return nil, err
 	}
-	defer s.stop()
-	later, err := together(ctx, s, quiet)
+	defer p.stop()
+	later, err := together(ctx, p, quiet)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := together(ctx, s, loud)
+	rows, err := together(ctx, p, loud)
 	if err != nil {
 		return nil, err
 	}
@@ -112,12 +112,12 @@ func all(ctx context.Context, binary string) ([]row, error) {
 }
 
 // together runs measures at the same time.
-func together(ctx context.Context, s *sluice, measures []measure) ([]row, error) {
+func together(ctx context.Context, p *process, measures []measure) ([]row, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	results := make([][]row, len(measures))
 	for i, measure := range measures {
 		group.Go(func() (err error) {
-			results[i], err = measure(ctx, s)
+			results[i], err = measure(ctx, p)
 			return err
 		})
 	}

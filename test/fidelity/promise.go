@@ -37,12 +37,12 @@ const (
 )
 
 // promises asks around the instants that denials promise.
-func promises(ctx context.Context, s *sluice) ([]row, error) {
+func promises(ctx context.Context, p *process) ([]row, error) {
 	of := make([]limits, promised)
 	for i := range of {
 		of[i] = limits{minute: 1 + i%3}
 	}
-	accounts, err := s.enforce(ctx, "promise", of)
+	accounts, err := p.enforce(ctx, "promise", of)
 	if err != nil {
 		return nil, err
 	}

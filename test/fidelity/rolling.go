@@ -16,8 +16,8 @@ const rollingTime = 130 * time.Second
 type strategy func(ctx context.Context, a *account, o *outbox) error
 
 // roll loads each account with its strategy and says how full its fullest minute got.
-func roll(ctx context.Context, s *sluice, measure string, of []limits, strategies []strategy) (most, least float64, mails int, err error) {
-	accounts, err := s.enforce(ctx, measure, of)
+func roll(ctx context.Context, p *process, measure string, of []limits, strategies []strategy) (most, least float64, mails int, err error) {
+	accounts, err := p.enforce(ctx, measure, of)
 	if err != nil {
 		return 0, 0, 0, err
 	}
@@ -57,12 +57,12 @@ func rollingRow(load, how string, most, least float64, mails int) row {
 	return r
 }
 
-func rollingRandom(ctx context.Context, s *sluice) ([]row, error) {
+func rollingRandom(ctx context.Context, p *process) ([]row, error) {
 	var of []limits
 	for _, n := range []int{1, 2, 3, 5, 8, 10, 15, 20, 30, 40, 60, 100} {
 		of = append(of, limits{minute: n})
 	}
-	most, least, mails, err := roll(ctx, s, "random", of, []strategy{atRandom})
+	most, least, mails, err := roll(ctx, p, "random", of, []strategy{atRandom})
 	r := rollingRow("random load", fmt.Sprintf("%d accounts with limits of 1 to 100 a minute, asked for three times as much at random for %s; mails leave up to "+
 		"seconds after their check and are committed up to seconds later, some are released, some callers die", len(of), rollingTime), most, least, mails)
 	r.meaning = "A provider that counts the mails as they leave never sees more than the limit in sixty seconds, whichever sixty seconds it looks at."
@@ -103,8 +103,7 @@ func one(ctx context.Context, a *account, o *outbox, cost, ttl int) error {
 		if err := sleep(ctx, s.before); err != nil {
 			return err
 		}
-		_, err = a.release(ctx, &d)
-		return err
+		return a.release(ctx, &d)
 	case n == 3:
 		d, err := a.check(ctx, cost, 5)
 		if err == nil && d.allowed() {
@@ -117,13 +116,13 @@ func one(ctx context.Context, a *account, o *outbox, cost, ttl int) error {
 	}
 }
 
-func rollingAdversarial(ctx context.Context, s *sluice) ([]row, error) {
+func rollingAdversarial(ctx context.Context, p *process) ([]row, error) {
 	strategies := []strategy{aroundTheClock, atThePromise, heldLong}
 	of := make([]limits, 4*len(strategies))
 	for i := range of {
 		of[i] = limits{minute: 10 + 10*(i%4)}
 	}
-	most, least, mails, err := roll(ctx, s, "adversarial", of, strategies)
+	most, least, mails, err := roll(ctx, p, "adversarial", of, strategies)
 	r := rollingRow("adversarial load", fmt.Sprintf("%d accounts, for %s: bursts on both sides of each minute of the clock; ten callers at a time around each promised "+
 		"instant; slots held for seconds, with mails that leave at once or at the last moment", len(of), rollingTime), most, least, mails)
 	r.meaning = "There is no edge to aim at: neither the clock's minute, nor the instant at which a slot frees, nor a slow send lets one more mail through."

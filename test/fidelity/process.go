@@ -6,42 +6,43 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sluice-mail/sluice/client/sluice"
 )
 
 // namespace is that of all accounts here.
 const namespace = "sluice-fidelity"
 
-// sluice is a running process.
-type sluice struct {
+// process is a running Sluice.
+type process struct {
 	url    string
 	folder string // of its accounts; empty if they are in a cluster
 	cmd    *exec.Cmd
-	client *http.Client
+	client *sluice.Client
 }
 
 // startFolder starts one that takes its accounts from a folder, which is empty at first.
-func startFolder(ctx context.Context, binary string) (*sluice, error) {
+func startFolder(ctx context.Context, binary string) (*process, error) {
 	folder, err := os.MkdirTemp("", "sluice-fidelity-")
 	if err != nil {
 		return nil, err
 	}
-	s, err := start(ctx, binary, nil, "--accounts", folder)
+	p, err := start(ctx, binary, nil, "--accounts", folder)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
-	s.folder = folder
-	return s, nil
+	p.folder = folder
+	return p, nil
 }
 
 // start starts the binary and waits until it says where it serves.
-func start(ctx context.Context, binary string, environment []string, args ...string) (*sluice, error) {
+func start(ctx context.Context, binary string, environment []string, args ...string) (*process, error) {
 	args = append([]string{"serve", "--http-address", "127.0.0.1:0", "--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"}, args...)
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = append(os.Environ(), environment...)
@@ -52,15 +53,15 @@ func start(ctx context.Context, binary string, environment []string, args ...str
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%w; build it with make build", err)
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: 1000, DisableCompression: true}
-	s := &sluice{cmd: cmd, client: &http.Client{Timeout: 10 * time.Second, Transport: transport}}
+	p := &process{cmd: cmd}
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		var line struct{ Msg, HTTP string }
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.HTTP != "" {
-			s.url = "http://" + line.HTTP
+			p.url = "http://" + line.HTTP
 			go passOn(lines)
-			return s, nil
+			p.client, err = newClient(p.url)
+			return p, err
 		}
 		fmt.Fprintln(os.Stderr, lines.Text())
 	}
@@ -76,11 +77,11 @@ func passOn(lines *bufio.Scanner) {
 	}
 }
 
-func (s *sluice) stop() {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	_ = s.cmd.Wait()
-	if s.folder != "" {
-		_ = os.RemoveAll(s.folder)
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = p.cmd.Wait()
+	if p.folder != "" {
+		_ = os.RemoveAll(p.folder)
 	}
 }
 
@@ -101,19 +102,19 @@ func (l limits) yaml() string {
 }
 
 // enforce writes the accounts of one measure, such as random-0, random-1, to a file, and waits until they are in force.
-func (s *sluice) enforce(ctx context.Context, measure string, of []limits) ([]*account, error) {
+func (p *process) enforce(ctx context.Context, measure string, of []limits) ([]*account, error) {
 	var text strings.Builder
 	accounts := make([]*account, len(of))
 	for i, l := range of {
-		accounts[i] = &account{sluice: s, name: fmt.Sprintf("%s-%d", measure, i), limits: l}
+		accounts[i] = &account{process: p, name: fmt.Sprintf("%s-%d", measure, i), limits: l}
 		fmt.Fprintf(&text, "---\napiVersion: sluice.dev/v1alpha1\nkind: MailAccount\nmetadata: {name: %s, namespace: %s}\nspec: {limits: %s}\n",
 			accounts[i].name, namespace, l.yaml())
 	}
-	temporary := filepath.Join(s.folder, measure+".new")
+	temporary := filepath.Join(p.folder, measure+".new")
 	if err := os.WriteFile(temporary, []byte(text.String()), 0o600); err != nil {
 		return nil, err
 	}
-	if err := os.Rename(temporary, filepath.Join(s.folder, measure+".yaml")); err != nil {
+	if err := os.Rename(temporary, filepath.Join(p.folder, measure+".yaml")); err != nil {
 		return nil, err
 	}
 	for _, a := range accounts {
