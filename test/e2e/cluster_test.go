@@ -21,7 +21,7 @@ import (
 const (
 	namespace = "sluice-e2e"
 	// The dot at the end makes the name complete: it is looked up once, not in every domain of the pod first.
-	api = "http://sluice." + namespace + ".svc.cluster.local.:8080/v1/"
+	api = "http://sluice." + namespace + ".svc.cluster.local.:8080"
 )
 
 // setting is an environment variable that `make e2e` sets, or whoever runs the tests.
@@ -138,15 +138,20 @@ func inPod(t *testing.T, args ...string) string {
 	return kubectl(t, append([]string{"exec", "-n", namespace, "caller", "--", "/caller"}, args...)...)
 }
 
-// call makes one call from the pod, of a path such as accounts/marketing/newsletter/check, and reads its answer.
-func call[T any](t *testing.T, method, path, body string) (status int, answer T) {
+// call makes one call from the pod, for an account such as marketing/newsletter or for a batch, and
+// reads its answer.
+func call[T any](t *testing.T, verb, account, request string) (status int, answer T) {
 	t.Helper()
-	code, text, _ := strings.Cut(inPod(t, "call", method, api+path, body), " ")
+	args := []string{verb, api, account}
+	if request != "" {
+		args = append(args, request)
+	}
+	code, text, _ := strings.Cut(inPod(t, args...), " ")
 	if _, err := fmt.Sscan(code, &status); err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal([]byte(text), &answer); err != nil {
-		t.Fatalf("%s %s answered %s %s", method, path, code, text)
+		t.Fatalf("%s %s answered %s %s", verb, account, code, text)
 	}
 	return status, answer
 }
@@ -154,7 +159,7 @@ func call[T any](t *testing.T, method, path, body string) (status int, answer T)
 // decide checks an account from the pod; it must be answered with a decision.
 func decide(t *testing.T, account string) httpv1.CheckResponse {
 	t.Helper()
-	status, d := call[httpv1.CheckResponse](t, "POST", "accounts/"+account+"/check", "")
+	status, d := call[httpv1.CheckResponse](t, "check", account, "")
 	if status != 200 {
 		t.Fatalf("the check of %s answered %d", account, status)
 	}
@@ -162,16 +167,17 @@ func decide(t *testing.T, account string) httpv1.CheckResponse {
 }
 
 // end commits or releases; it must have this outcome.
-func end(t *testing.T, account, verb, body, outcome string) {
+func end(t *testing.T, account, verb, request, outcome string) {
 	t.Helper()
-	if status, r := call[httpv1.CommitResponse](t, "POST", "accounts/"+account+"/"+verb, body); status != 200 || r.Outcome != outcome {
-		t.Errorf("%s %s %s answered %d %+v, want %s", verb, account, body, status, r, outcome)
+	status, r := call[httpv1.CommitResponse](t, verb, account, request)
+	if status != 200 || r.Outcome != outcome {
+		t.Errorf("%s %s %s answered %d %+v, want %s", verb, account, request, status, r, outcome)
 	}
 }
 
 func usage(t *testing.T, account string) httpv1.Usage {
 	t.Helper()
-	status, u := call[httpv1.Usage](t, "GET", "accounts/"+account, "")
+	status, u := call[httpv1.Usage](t, "usage", account, "")
 	if status != 200 {
 		t.Fatalf("the usage of %s answered %d", account, status)
 	}

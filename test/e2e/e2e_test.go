@@ -64,7 +64,7 @@ func testSamples(t *testing.T) {
 
 func testExact(t *testing.T) {
 	applyAccount(t, "exact", "{limits: {perMinute: 2}}")
-	got := strings.Fields(inPod(t, "exact", api+"accounts/"+namespace+"/exact"))
+	got := strings.Fields(inPod(t, "exact", api, namespace+"/exact"))
 	if strings.Join(got, " ") != "Defer Defer Allow" {
 		t.Errorf("at first, 500 ms before the time, and at the time: %v, want Defer Defer Allow", got)
 	}
@@ -91,7 +91,7 @@ func testBatches(t *testing.T) {
 	item := func(name, more string) string {
 		return fmt.Sprintf(`{"namespace":%q,"name":%q%s}`, namespace, name, more)
 	}
-	status, checks := call[httpv1.CheckBatchResponse](t, "POST", "check",
+	status, checks := call[httpv1.CheckBatchResponse](t, "check", "batch",
 		`{"checks":[`+item("batches", `,"id":"first"`)+`,`+item("batches", "")+`,`+item("nobody", "")+`]}`)
 	if status != 200 || len(checks.Results) != 3 {
 		t.Fatalf("the batch answered %d %+v", status, checks)
@@ -104,7 +104,8 @@ func testBatches(t *testing.T) {
 	if p := checks.Results[2].Problem; p == nil || p.Status != 404 {
 		t.Errorf("the check of an account that does not exist answered %+v", checks.Results[2])
 	}
-	status, results := call[httpv1.CommitBatchResponse](t, "POST", "commit", `{"commits":[`+item("batches", `,"reservation":"first"`)+`]}`)
+	status, results := call[httpv1.CommitBatchResponse](t, "commit", "batch",
+		`{"commits":[`+item("batches", `,"reservation":"first"`)+`]}`)
 	if status != 200 || len(results.Results) != 1 || results.Results[0].CommitResponse == nil || results.Results[0].Outcome != httpv1.Committed {
 		t.Errorf("the batch of commits answered %d %+v", status, results)
 	}
@@ -160,7 +161,8 @@ func testRecreate(t *testing.T) {
 	end(t, account, "commit", "", httpv1.Committed)
 	kubectl(t, "delete", "mailaccount", "-n", namespace, "recreate")
 	eventually(t, "the account is gone", func() error {
-		if status, p := call[httpv1.Problem](t, "POST", "accounts/"+account+"/check", ""); status != 404 || p.Type != httpv1.ProblemBase+"account-not-found" {
+		status, p := call[httpv1.Problem](t, "check", account, "")
+		if status != 404 || p.Type != httpv1.ProblemBase+httpv1.AccountNotFound.Name {
 			return fmt.Errorf("answered %d %+v", status, p)
 		}
 		return nil
@@ -172,9 +174,9 @@ func testRecreate(t *testing.T) {
 }
 
 // watched starts a pod that calls an account ten times a second, and returns what reads the statuses it has seen.
-func watched(t *testing.T, name, method, path string) (statuses func() map[string]int) {
+func watched(t *testing.T, name, verb, account string) (statuses func() map[string]int) {
 	t.Helper()
-	startPod(t, name, "watch", method, api+"accounts/"+path)
+	startPod(t, name, "watch", verb, api, account)
 	t.Cleanup(func() { _, _ = run(t, "", "kubectl", "delete", "pod", "-n", namespace, name, "--wait=false") })
 	return func() map[string]int {
 		seen := map[string]int{}
@@ -189,7 +191,7 @@ func watched(t *testing.T, name, method, path string) (statuses func() map[strin
 
 func testWithoutAPIServer(t *testing.T) {
 	applyAccount(t, "outage", "{limits: {perDay: 2000000}}")
-	statuses := watched(t, "watch-outage", "POST", namespace+"/outage/check")
+	statuses := watched(t, "watch-outage", "check", namespace+"/outage")
 	fault(t, "APISERVER_DOWN")
 	time.Sleep(20 * time.Second) // longer than any lease or deadline of the election
 	fault(t, "APISERVER_UP")
@@ -206,7 +208,7 @@ func testWithoutAPIServer(t *testing.T) {
 
 func testRestart(t *testing.T) {
 	applyAccount(t, "restart", "{limits: {perDay: 2000000}}")
-	statuses := watched(t, "watch-restart", "GET", namespace+"/restart")
+	statuses := watched(t, "watch-restart", "usage", namespace+"/restart")
 	// Without the API server the limits cannot be loaded, and nobody takes the pod out of its Service.
 	fault(t, "APISERVER_DOWN")
 	fault(t, "SLUICE_KILL")
@@ -216,7 +218,7 @@ func testRestart(t *testing.T) {
 		if _, err := run(t, "", "kubectl", "rollout", "status", "-n", namespace, "statefulset/sluice", "--timeout=30s"); err != nil {
 			return err
 		}
-		if status, u := call[httpv1.Usage](t, "GET", "accounts/"+namespace+"/restart", ""); status != 200 {
+		if status, u := call[httpv1.Usage](t, "usage", namespace+"/restart", ""); status != 200 {
 			return fmt.Errorf("answered %d %+v", status, u)
 		}
 		return nil

@@ -8,13 +8,22 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/client/sluice"
 )
 
 // testLatency measures from the start of kubectl apply to the first answer about the account. It asserts nothing but
 // that there is one: docs/performance.md keeps the numbers.
 func testLatency(t *testing.T) {
-	url := forward(t)
-	served := func(name string) error { return get(url + "/v1/accounts/" + namespace + "/" + name) }
+	client, err := sluice.New(forward(t), sluice.Options{Retry: sluice.Retry{MaxAttempts: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := func(name string) error {
+		_, err := client.Usage(t.Context(), httpv1.Account{Namespace: namespace, Name: name})
+		return err
+	}
 	const n = 100
 	var whole, after []time.Duration
 	for i := range n {
@@ -96,10 +105,11 @@ func testKustomize(t *testing.T) {
 	kubectl(t, "set", "image", "-n", "sluice-system", "statefulset/sluice", "sluice="+setting(t, "IMAGE"))
 	kubectl(t, "rollout", "status", "-n", "sluice-system", "statefulset/sluice", "--timeout=120s")
 	applyAccount(t, "kustomize", "{limits: {perMinute: 1}}")
-	url := "http://sluice.sluice-system.svc.cluster.local.:8080/v1/accounts/" + namespace + "/kustomize/check"
+	const url = "http://sluice.sluice-system.svc.cluster.local.:8080"
 	// kube-proxy hears of the new Service in its own time, and refuses connections to it until then.
 	eventually(t, "the check through the new Service", func() error {
-		out, err := run(t, "", "kubectl", "exec", "-n", namespace, "caller", "--", "/caller", "call", "POST", url)
+		out, err := run(t, "", "kubectl", "exec", "-n", namespace, "caller", "--",
+			"/caller", "check", url, namespace+"/kustomize")
 		if err == nil && !strings.HasPrefix(out, `200 {"decision":"Allow"`) {
 			err = fmt.Errorf("answered %s", out)
 		}

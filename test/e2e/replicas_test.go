@@ -30,7 +30,7 @@ func startLoad(t *testing.T, account string) *load {
 	t.Helper()
 	applyAccount(t, account, "{limits: {}}")
 	l := &load{t: t, pod: "load-" + account}
-	startPod(t, l.pod, "replicas", api+"accounts/"+namespace+"/"+account)
+	startPod(t, l.pod, "replicas", api, namespace+"/"+account)
 	t.Cleanup(func() {
 		_, _ = run(t, "", "kubectl", "delete", "pod", "-n", namespace, l.pod, "--wait=false")
 	})

@@ -1,22 +1,31 @@
-// Command caller is a mail dispatcher as far as Sluice can tell: it calls the HTTP API from inside the cluster, for the
-// end-to-end tests.
+// Command caller is a mail dispatcher as far as Sluice can tell: it calls the HTTP API from inside
+// the cluster, for the end-to-end tests. ACCOUNT is NAMESPACE/NAME, REQUEST is JSON.
 //
-//	caller idle                    wait to be used with kubectl exec
-//	caller call METHOD URL [BODY]  make one call; print its status and body. Without a connection nothing was called, so
-//	                               that is tried again for a minute: names and Services are known in their own time
-//	caller exact URL               check and commit an account until it is deferred, come back a little before the
-//	                               returned time and exactly then; print the three decisions
-//	caller watch METHOD URL        call ten times a second for ever; print each time and status
-//	caller replicas URL            check an account for ever; print every second which processes of Sluice allowed
-//	                               sends, and when, as a line of JSON
+//		caller idle                           wait to be used with kubectl exec
+//		caller VERB URL ACCOUNT [REQUEST]     make one call, and print the status and the response or
+//		                                      problem; VERB is check, commit, release or usage. Without
+//		                                      a connection nothing was called, so that is tried again
+//		                                      for a minute: names and Services are known in their own
+//		                                      time
+//		caller VERB URL batch REQUEST         the same for a batch; VERB is check, commit or release
+//		caller exact URL ACCOUNT              check and commit an account until it is deferred, come
+//		                                      back a little before the returned time and exactly then;
+//		                                      print the three decisions
+//		caller watch VERB URL ACCOUNT         call ten times a second for ever; print each time and
+//		                                      status
+//		caller replicas URL ACCOUNT           check an account for ever; print every second which
+//		                                      processes of Sluice allowed sends, and when, as a line of
+//		                                      JSON
+//
+//	  - main.go: the commands.
+//	  - calls.go: one call, from its arguments to what is printed.
+//	  - replicas.go: the command replicas.
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -26,6 +35,7 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/client/sluice"
 )
 
 func main() {
@@ -42,68 +52,58 @@ func run(ctx context.Context, args []string) error {
 	case len(args) == 1 && args[0] == "idle":
 		<-ctx.Done()
 		return nil
-	case len(args) >= 3 && args[0] == "call":
-		status, body, err := patient(ctx, args[1], args[2], strings.Join(args[3:], " "))
-		fmt.Printf("%d %s\n", status, body)
-		return err
-	case len(args) == 2 && args[0] == "exact":
-		return exact(ctx, args[1])
-	case len(args) == 3 && args[0] == "watch":
-		return watch(ctx, args[1], args[2])
-	case len(args) == 2 && args[0] == "replicas":
+	case len(args) == 3 && args[0] == "exact":
+		return exact(ctx, args[1], args[2])
+	case len(args) == 4 && args[0] == "watch":
+		return watch(ctx, args[1], args[2], args[3])
+	case len(args) == 3 && args[0] == "replicas":
 		r := replicas{seen: map[string]*replica{}}
-		return r.run(ctx, args[1])
+		return r.run(ctx, args[1], args[2])
+	case len(args) >= 3:
+		return patient(ctx, args[0], args[1], args[2], strings.Join(args[3:], " "))
 	}
 	return fmt.Errorf("unknown arguments %q", args)
 }
 
-// client uses each connection once: a kept one would go on reaching a pod that its Service has forgotten. Its timeout
-// leaves room for the resolver to ask twice, as it waits five seconds for a lost answer.
-var client = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-
-func call(ctx context.Context, method, url, body string) (int, string, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
-	if err != nil {
-		return 0, "", err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, "", err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, strings.TrimSpace(string(answer)), err
+// newClient returns a client that sends every request once, and uses each connection once: a kept
+// one would go on reaching a pod that its Service has forgotten. Its timeout leaves room for the
+// resolver to ask twice, as it waits five seconds for a lost answer.
+func newClient(url string) (*sluice.Client, error) {
+	return sluice.New(url, sluice.Options{
+		AttemptTimeout: 15 * time.Second,
+		Transport:      &http.Transport{DisableKeepAlives: true},
+		Retry:          sluice.Retry{MaxAttempts: 1},
+	})
 }
 
 // patient calls once it gets a connection.
-func patient(ctx context.Context, method, url, body string) (status int, answer string, err error) {
+func patient(ctx context.Context, verb, url, account, request string) error {
+	client, err := newClient(url)
+	if err != nil {
+		return err
+	}
 	for until := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
-		status, answer, err = call(ctx, method, url, body)
-		var op *net.OpError
-		if !errors.As(err, &op) || op.Op != "dial" || time.Now().After(until) {
-			return status, answer, err
+		status, text, err := call(ctx, client, verb, account, request)
+		op, ok := errors.AsType[*net.OpError](err)
+		if !ok || op.Op != "dial" || time.Now().After(until) {
+			fmt.Println(status, text)
+			return err
 		}
 		fmt.Fprintln(os.Stderr, "caller: trying again:", err)
 	}
 }
 
-func check(ctx context.Context, url string) (d httpv1.CheckResponse, err error) {
-	status, body, err := call(ctx, http.MethodPost, url+"/check", "")
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("%d %s", status, body)
-	}
+func exact(ctx context.Context, url, name string) error {
+	client, err := newClient(url)
 	if err != nil {
-		return d, err
+		return err
 	}
-	return d, json.Unmarshal([]byte(body), &d)
-}
-
-func exact(ctx context.Context, url string) error {
-	d, err := check(ctx, url)
+	account := parseAccount(name)
+	d, err := client.Check(ctx, account, httpv1.CheckRequest{})
 	for err == nil && d.Decision == httpv1.Allow {
-		if _, _, err = call(ctx, http.MethodPost, url+"/commit", ""); err == nil {
-			d, err = check(ctx, url)
+		_, err = client.Commit(ctx, account, httpv1.CommitRequest{Reservation: &d.Reservation.ID})
+		if err == nil {
+			d, err = client.Check(ctx, account, httpv1.CheckRequest{})
 		}
 	}
 	if err != nil {
@@ -112,7 +112,7 @@ func exact(ctx context.Context, url string) error {
 	fmt.Println(d.Decision)
 	for _, early := range []time.Duration{500 * time.Millisecond, 0} {
 		time.Sleep(time.Until(d.DeferredUntil.Add(-early)))
-		again, err := check(ctx, url)
+		again, err := client.Check(ctx, account, httpv1.CheckRequest{})
 		if err != nil {
 			return err
 		}
@@ -121,7 +121,11 @@ func exact(ctx context.Context, url string) error {
 	return nil
 }
 
-func watch(ctx context.Context, method, url string) error {
+func watch(ctx context.Context, verb, url, account string) error {
+	client, err := newClient(url)
+	if err != nil {
+		return err
+	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -129,7 +133,7 @@ func watch(ctx context.Context, method, url string) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			status, _, err := call(ctx, method, url, "")
+			status, _, err := call(ctx, client, verb, account, "")
 			if err != nil {
 				fmt.Println(now.UTC().Format(time.RFC3339Nano), "error", err)
 				continue

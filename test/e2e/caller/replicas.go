@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/http/httptrace"
@@ -16,10 +14,11 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/client/sluice"
 )
 
 // replica is a process of Sluice, and when it allowed sends. Process is random, and begins each id
-// that the process makes.
+// that the process makes. So the client must make none, and it makes none if it sends a check once.
 type replica struct {
 	Process      string
 	Allowed      int
@@ -35,10 +34,19 @@ type replicas struct {
 
 // run checks an account over kept connections, which stay with a pod that its Service has
 // forgotten, and over new ones, 50 times a second each. Every second it prints who allowed sends.
-func (r *replicas) run(ctx context.Context, url string) error {
+func (r *replicas) run(ctx context.Context, url, account string) error {
 	for range 4 {
-		go r.check(ctx, url, &http.Transport{MaxConnsPerHost: 1})
-		go r.check(ctx, url, &http.Transport{DisableKeepAlives: true})
+		for _, transport := range []*http.Transport{{MaxConnsPerHost: 1}, {DisableKeepAlives: true}} {
+			client, err := sluice.New(url, sluice.Options{
+				AttemptTimeout: 5 * time.Second,
+				Transport:      transport,
+				Retry:          sluice.Retry{MaxAttempts: 1},
+			})
+			if err != nil {
+				return err
+			}
+			go r.check(ctx, client, parseAccount(account))
+		}
 	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -54,42 +62,21 @@ func (r *replicas) run(ctx context.Context, url string) error {
 	}
 }
 
-func (r *replicas) check(ctx context.Context, url string, transport *http.Transport) {
-	client := &http.Client{Timeout: 5 * time.Second, Transport: transport}
+func (r *replicas) check(
+	ctx context.Context, client *sluice.Client, account httpv1.Account,
+) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		<-tick.C
 		var sent time.Time // not when the call began: it may wait for a connection
 		trace := &httptrace.ClientTrace{WroteHeaders: func() { sent = time.Now() }}
-		decision, err := ask(httptrace.WithClientTrace(ctx, trace), client, url)
-		if err == nil && decision.Reservation != nil {
-			r.add(decision.Reservation.ID, sent, time.Now())
+		request := httpv1.CheckRequest{TTLSeconds: new(int64(1))} // there will be many
+		d, err := client.Check(httptrace.WithClientTrace(ctx, trace), account, request)
+		if err == nil && d.Reservation != nil {
+			r.add(d.Reservation.ID, sent, time.Now())
 		}
 	}
-}
-
-// ask makes one check. Its reservation ends soon: there will be many.
-func ask(ctx context.Context, client *http.Client, url string) (d httpv1.CheckResponse, err error) {
-	body := strings.NewReader(`{"ttlSeconds": 1}`)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/check", body)
-	if err != nil {
-		return d, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := client.Do(req)
-	if err != nil {
-		return d, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s %s", resp.Status, answer)
-	}
-	if err != nil {
-		return d, err
-	}
-	return d, json.Unmarshal(answer, &d)
 }
 
 func (r *replicas) add(reservation string, sent, answered time.Time) {
