@@ -1,10 +1,13 @@
-// Package bench is a load generator for any Sluice: it checks and commits as dispatchers do, measures how long the
-// answers take, and makes sure that no account is granted more than its limits.
+// Package bench is a load generator for any Sluice. It checks and commits as dispatchers do,
+// measures how long the answers take, and verifies that no account is granted more than its limits.
 //
-//   - config.go: what can be chosen.
-//   - accounts.go: which accounts are used, and the manifests of some to use.
+//   - config.go: the settings of a run.
+//   - accounts.go: which accounts a run uses; manifests of accounts to use.
 //   - pacer.go: when a request is due.
-//   - run.go, requests.go: the requests.
-//   - granted.go, verify.go: what was granted, held against the limits.
-//   - stats.go, report.go, progress.go: what is told about it.
+//   - run.go: a run, from its start to its report.
+//   - requests.go: the requests.
+//   - granted.go: what each account was granted within any window.
+//   - verify.go: that, and the usage at the end, against the limits.
+//   - stats.go: the counts and latencies.
+//   - report.go, progress.go: what a user reads about them.
 package bench

@@ -60,7 +60,7 @@ func (r *run) check(ctx context.Context, t turn) (answered bool) {
 		if result.CheckResponse == nil || result.Decision != httpv1.Allow {
 			continue
 		}
-		if m.account.granted.grant(sent, received, 1) {
+		if m.account.granted.add(sent, received, 1) {
 			r.stats.exceeded.Add(1)
 		}
 		if r.commits(r.allowed.Add(1)) {
@@ -84,7 +84,7 @@ func (r *run) commits(n int64) bool {
 func (r *run) finish(ctx context.Context, t turn, of ending) (answered bool) {
 	if of.verb == release { // from now on the server may give the slots to others
 		for _, m := range of.mails {
-			m.account.granted.giveBack(m.asked, 1)
+			m.account.granted.remove(m.asked, 1)
 		}
 	}
 	e := exchange{turn: t, sent: time.Now()}
