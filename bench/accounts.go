@@ -11,7 +11,7 @@ import (
 	"github.com/sluice-mail/sluice/client/sluice"
 )
 
-// account is one that is used.
+// account is one that the run uses.
 type account struct {
 	httpv1.Account
 	granted *granted
@@ -33,15 +33,16 @@ func (r *run) find(ctx context.Context) error {
 	}
 	switch n := len(r.accounts); {
 	case n == 0:
-		return fmt.Errorf(`there is no account to use%s. Make some: pass what "sluice bench --print-accounts 100" prints to `+
-			`"kubectl apply -f -", or write it to a file in the folder of "sluice serve --accounts"`, r.config.selection())
+		return fmt.Errorf(`there is no account to use%s. Make some: pass what `+
+			`"sluice bench --print-accounts 100" prints to "kubectl apply -f -", or write it to a file `+
+			`in the folder of "sluice serve --accounts"`, r.config.selection())
 	case n < r.config.Accounts:
 		r.note("There are only %d accounts to use%s, not %d.", n, r.config.selection(), r.config.Accounts)
 	}
 	return nil
 }
 
-// selection says which accounts are looked for, if not all.
+// selection says which accounts can be used, if not all, for messages.
 func (c *Config) selection() (text string) {
 	if c.Namespace != "" {
 		text += " in the namespace " + c.Namespace
@@ -52,8 +53,11 @@ func (c *Config) selection() (text string) {
 	return text
 }
 
-// list visits the usages of all accounts, and when each was received, until visit wants no more.
-func (r *run) list(ctx context.Context, visit func(u *httpv1.Usage, received time.Time) (more bool)) error {
+// list calls visit with the usage of each account, and when it was received, until visit returns
+// false.
+func (r *run) list(
+	ctx context.Context, visit func(u *httpv1.Usage, received time.Time) (more bool),
+) error {
 	request := sluice.ListRequest{Namespace: r.config.Namespace, Limit: httpv1.MaxPageSize}
 	for {
 		page, err := r.client.List(ctx, request)
@@ -73,10 +77,11 @@ func (r *run) list(ctx context.Context, visit func(u *httpv1.Usage, received tim
 	}
 }
 
-// The limits of the printed accounts: small enough to be reached by a short run, so that both answers are seen.
+// printedLimits are so small that a short run reaches them, and sees denials, too.
 const printedLimits = "{perMinute: 600, perHour: 20000, perDay: 200000}"
 
-// PrintAccounts writes the manifests of n accounts to use. Without a prefix their names begin with "bench-".
+// PrintAccounts writes the manifests of n accounts to use. Without a prefix their names begin with
+// "bench-".
 func PrintAccounts(w io.Writer, n int, namespace, prefix string) error {
 	if namespace == "" {
 		namespace = "default"

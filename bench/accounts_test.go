@@ -15,7 +15,8 @@ import (
 // TestAccountsAreChosen of a real server.
 func TestAccountsAreChosen(t *testing.T) {
 	l := limiter.New(limiter.Options{})
-	for _, name := range []string{"load/bench-1", "load/bench-2", "load/other", "mail/bench-3", "mail/newsletter"} {
+	for _, name := range []string{"load/bench-1", "load/bench-2", "load/other", "mail/bench-3",
+		"mail/newsletter"} {
 		namespace, name, _ := strings.Cut(name, "/")
 		l.Apply(limiter.Key{Namespace: namespace, Name: name}, "uid", limiter.Policy{})
 	}
@@ -28,12 +29,16 @@ func TestAccountsAreChosen(t *testing.T) {
 		want              []string
 		note              string
 	}{
-		"the first ones":            {2, "", "", []string{"bench-1", "bench-2"}, ""},
-		"all but the suspended one": {5, "", "", []string{"bench-1", "bench-2", "other", "bench-3", "newsletter"}, ""},
-		"more than there are":       {6, "", "", []string{"bench-1", "bench-2", "other", "bench-3", "newsletter"}, "There are only 5 accounts to use, not 6."},
-		"of a namespace":            {10, "mail", "", []string{"bench-3", "newsletter"}, "There are only 2 accounts to use in the namespace mail, not 10."},
-		"with a prefix":             {3, "", "bench-", []string{"bench-1", "bench-2", "bench-3"}, ""},
-		"both":                      {2, "load", "bench-", []string{"bench-1", "bench-2"}, ""},
+		"the first ones": {2, "", "", []string{"bench-1", "bench-2"}, ""},
+		"all but the suspended one": {5, "", "",
+			[]string{"bench-1", "bench-2", "other", "bench-3", "newsletter"}, ""},
+		"more than there are": {6, "", "",
+			[]string{"bench-1", "bench-2", "other", "bench-3", "newsletter"},
+			"There are only 5 accounts to use, not 6."},
+		"of a namespace": {10, "mail", "", []string{"bench-3", "newsletter"},
+			"There are only 2 accounts to use in the namespace mail, not 10."},
+		"with a prefix": {3, "", "bench-", []string{"bench-1", "bench-2", "bench-3"}, ""},
+		"both":          {2, "load", "bench-", []string{"bench-1", "bench-2"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -21,7 +21,8 @@ type tallied struct {
 	Checks                                  int64
 }
 
-// TestCountsAddUp runs against a real server, in a second in which each of two connections sends 1,000 requests.
+// TestCountsAddUp runs against a real server, in a second in which each of two connections sends
+// 1,000 requests.
 func TestCountsAddUp(t *testing.T) {
 	for name, c := range map[string]struct {
 		accounts int
@@ -137,7 +138,9 @@ func TestProblemsAreCounted(t *testing.T) {
 		handler http.HandlerFunc
 		want    string
 	}{
-		"a problem":              {respond(503, `{"type":"https://sluice.dev/problems/not-ready","title":"The limits are not loaded yet","detail":"Wait."}`), "not-ready"},
+		"a problem": {
+			respond(503, `{"type":"https://sluice.dev/problems/not-ready","detail":"Wait."}`),
+			"not-ready"},
 		"of a proxy":             {respond(502, `{"error":"no backend"}`), "status 502"},
 		"no JSON":                {respond(200, `<html>`), "unreadable answer"},
 		"JSON of something else": {respond(200, `{"decision":7}`), "unreadable answer"},
@@ -148,7 +151,8 @@ func TestProblemsAreCounted(t *testing.T) {
 				if diff := cmp.Diff(map[string]int64{c.want: 2000}, r.Problems); diff != "" {
 					t.Errorf("want -, got +:\n%s", diff)
 				}
-				if err := r.Err(); err == nil || err.Error() != "none of 2000 checks was answered with a decision" {
+				want := "none of 2000 checks was answered with a decision"
+				if err := r.Err(); err == nil || err.Error() != want {
 					t.Errorf("the error is %v", err)
 				}
 			})
@@ -162,7 +166,8 @@ func TestProgressIsTold(t *testing.T) {
 		c.Connections, c.Duration = 1, 1500*time.Millisecond
 		var out bytes.Buffer
 		// Never at the instant of an answer, as it could then be told before or after.
-		if _, err := Run(t.Context(), c, Progress{To: &out, Every: 700_300 * time.Microsecond}); err != nil {
+		every := Progress{To: &out, Every: 700_300 * time.Microsecond}
+		if _, err := Run(t.Context(), c, every); err != nil {
 			t.Fatal(err)
 		}
 		const want = `   1 s        500 checks/s      1,000 requests/s        500 allowed/s  1 LIMITS EXCEEDED

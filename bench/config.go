@@ -9,12 +9,12 @@ import (
 	"github.com/sluice-mail/sluice/api/httpv1"
 )
 
-// Config is what a run is made of.
+// Config are the settings of a run.
 type Config struct {
 	// URL is where the HTTP API is.
 	URL string
-	// Accounts is how many to use: the first ones there are, of Namespace (empty: of any) and with names that begin
-	// with Prefix (empty: with anything). Suspended ones are left out.
+	// Accounts is how many accounts to use at most: the first of Namespace whose names begin with
+	// Prefix. An empty Namespace is all of them. Suspended accounts are left out.
 	Accounts  int
 	Namespace string
 	Prefix    string
@@ -24,10 +24,11 @@ type Config struct {
 	Duration time.Duration
 	// Batch is how many checks go into one request. From 2 on the batch calls are used.
 	Batch int
-	// Rate is how many requests become due per second, commits and releases included, whether or not those before
-	// them were answered. 0 means that each connection sends the next one as soon as it has the answer.
+	// Rate is how many requests become due per second, commits and releases included, whether or
+	// not those before them were answered. With 0 each connection sends the next request as soon as
+	// it has an answer.
 	Rate float64
-	// Commit is which part of the allowed checks is committed, 0 to 1. The rest is released.
+	// Commit is the part of the allowed checks that is committed, 0 to 1. The rest is released.
 	Commit float64
 	// Transport carries the requests; nil means connections of its own.
 	Transport http.RoundTripper

@@ -13,7 +13,8 @@ import (
 
 func Example() {
 	l := limiter.New(limiter.Options{})
-	l.Apply(limiter.Key{Namespace: "load", Name: "bench-0001"}, "uid", limiter.Policy{Limits: limiter.Limits{limiter.Day: 3}})
+	l.Apply(limiter.Key{Namespace: "load", Name: "bench-0001"}, "uid",
+		limiter.Policy{Limits: limiter.Limits{limiter.Day: 3}})
 	l.MarkLoaded()
 	api := httptest.NewServer(server.New(server.Options{Limiter: l}))
 	defer api.Close()

@@ -15,8 +15,8 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// direct calls a handler without a network, for a synctest bubble: what waits for the network would keep its clock from
-// advancing. Each request takes a millisecond of that clock.
+// direct calls a handler without a network, for a synctest bubble: what waits for the network would
+// keep its clock from advancing. Each request takes a millisecond of that clock.
 type direct struct{ http.Handler }
 
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -34,7 +34,8 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 // setting is what most runs have; its connections call the handler.
 func setting(h http.Handler) Config {
 	return Config{
-		URL: "http://sluice.test", Accounts: 10, Connections: 2, Duration: time.Second, Batch: 1, Commit: 1, Transport: direct{h},
+		URL: "http://sluice.test", Accounts: 10, Connections: 2, Duration: time.Second, Batch: 1,
+		Commit: 1, Transport: direct{h},
 	}
 }
 
@@ -64,7 +65,8 @@ func key(i int) limiter.Key {
 
 func perMinute(n int64) limiter.Policy { return limiter.Policy{Limits: limiter.Limits{n, 0, 0}} }
 
-// fake is a server of one account with a limit per minute that it does not keep. Its fields say what it answers.
+// fake is a server of one account with a limit per minute that it does not keep. Its fields say
+// what it answers.
 type fake struct {
 	limit int64
 	// decide answers the n-th check; nil allows all.
@@ -103,7 +105,8 @@ func (f *fake) answer(call string) any {
 	case "release":
 		return httpv1.ReleaseResponse{Outcome: httpv1.Released}
 	}
-	return httpv1.ListResponse{Accounts: []httpv1.Usage{{Namespace: "n", Name: "a", Windows: []httpv1.WindowUsage{f.usage()}}}}
+	return httpv1.ListResponse{Accounts: []httpv1.Usage{{Namespace: "n", Name: "a",
+		Windows: []httpv1.WindowUsage{f.usage()}}}}
 }
 
 func (f *fake) usage() httpv1.WindowUsage {

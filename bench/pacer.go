@@ -13,7 +13,7 @@ type pacer struct {
 	rate       float64 // per second; 0: as soon as a connection is free
 	taken      atomic.Int64
 	sent       atomic.Int64
-	stopped    atomic.Int64 // nanoseconds since start, when the first connection found that it is over
+	stopped    atomic.Int64 // when the first connection saw the end, in nanoseconds since start
 }
 
 func startPacer(rate float64, duration time.Duration) *pacer {
@@ -23,17 +23,16 @@ func startPacer(rate float64, duration time.Duration) *pacer {
 
 // turn is a request that is due.
 type turn struct {
-	// due is when it should be sent, and what its latency counts from. Zero means: now, and from when it is sent.
+	// due is when it should be sent; its latency counts from then. The zero time means at once, and
+	// then the latency counts from when it is sent.
 	due time.Time
 	// timerLate is how late the generator's timer was.
 	timerLate time.Duration
 }
 
-// next waits for the next turn of a free connection, or returns false at the end.
-//
-// A request that was due before a connection was free counts from when it was due: its caller would have waited that
-// long. Where a free connection waited for the request to become due, that is late only by the generator's own timer (up to
-// a millisecond, for Go's on Linux), which says nothing about the server; it counts from when the timer fired.
+// next waits until the next request is due, or returns false at the end. A request that waits for
+// a connection counts from when it was due, as its caller would count. One that a connection waits
+// for counts from when the timer fired: how late Go's timers are says nothing about the server.
 func (p *pacer) next(ctx context.Context) (turn, bool) {
 	if p.rate == 0 {
 		return turn{}, ctx.Err() == nil && time.Now().Before(p.end)
@@ -58,7 +57,7 @@ func (p *pacer) next(ctx context.Context) (turn, bool) {
 	return t, true
 }
 
-// stop notes when it is over, and returns false.
+// stop notes when the run ended, and returns false.
 func (p *pacer) stop() bool {
 	p.stopped.CompareAndSwap(0, int64(max(1, time.Since(p.start))))
 	return false
@@ -69,7 +68,7 @@ func (p *pacer) due(k int64) time.Time {
 	return p.start.Add(time.Duration(float64(k) / p.rate * float64(time.Second)))
 }
 
-// unsent is how many requests had become due when it was over, and were never sent for lack of a free connection.
+// unsent is how many requests became due and were never sent, because no connection was free.
 func (p *pacer) unsent() int64 {
 	over := min(time.Duration(p.stopped.Load()), p.end.Sub(p.start))
 	return max(0, int64(math.Ceil(over.Seconds()*p.rate))-p.sent.Load())

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// show tells of the progress, one line at a time, until stop is called.
+// show writes the progress, one line at a time, until stop is called.
 func (r *run) show(p Progress) (stop func()) {
 	if p.To == nil || p.Every <= 0 {
 		return func() {}
@@ -31,11 +31,14 @@ func (r *run) show(p Progress) (stop func()) {
 	return func() { close(ended); <-done }
 }
 
-// progressLine tells of the time since the last line, and of what should not happen since the start.
+// progressLine has the rates since the last line, and the problems since the start.
 func (r *run) progressLine(now time.Time, since time.Duration, before, counts soFar) string {
 	perSecond := func(n int64) string { return thousands(float64(n) / since.Seconds()) }
-	line := fmt.Sprintf("%4.0f s  %9s checks/s  %9s requests/s  %9s allowed/s", now.Sub(r.pacer.start).Seconds(),
-		perSecond(counts.checks-before.checks), perSecond(counts.requests-before.requests), perSecond(counts.allowed-before.allowed))
+	line := fmt.Sprintf("%4.0f s  %9s checks/s  %9s requests/s  %9s allowed/s",
+		now.Sub(r.pacer.start).Seconds(),
+		perSecond(counts.checks-before.checks),
+		perSecond(counts.requests-before.requests),
+		perSecond(counts.allowed-before.allowed))
 	if counts.problems > 0 {
 		line += fmt.Sprintf("  %s problems", thousands(float64(counts.problems)))
 	}

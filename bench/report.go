@@ -20,7 +20,7 @@ type Report struct {
 	Connections int     `json:"connections"`
 	Batch       int     `json:"batch"`
 	Rate        float64 `json:"rate"`
-	// DurationMillis is how long it took, until the last answer.
+	// DurationMillis is the time until the last answer.
 	DurationMillis    int64   `json:"durationMillis"`
 	ChecksPerSecond   float64 `json:"checksPerSecond"`
 	RequestsPerSecond float64 `json:"requestsPerSecond"`
@@ -31,17 +31,17 @@ type Report struct {
 	Decisions map[string]int64 `json:"decisions"`
 	// Outcomes are the commits and releases that were answered, by Outcome.
 	Outcomes map[string]int64 `json:"outcomes"`
-	// Problems are counted by the name of their type; "no answer", "unreadable answer" and such as "status 502" are
-	// answers that are not Sluice's. One of a batch as a whole counts once.
+	// Problems are counted by the name of their type. "no answer", "unreadable answer" and such as
+	// "status 502" are answers that are not Sluice's. A problem of a whole batch counts once.
 	Problems map[string]int64 `json:"problems"`
 	// Unsent is how many requests were due and never sent, for lack of a free connection.
 	Unsent int64 `json:"unsent"`
-	// LatencyFrom is Due with a rate: the latency includes the wait for a connection, as callers would see it. Without
-	// one it is Sent: how long the answer took, once a connection got round to sending.
+	// LatencyFrom is Due with a rate: the latency includes the wait for a connection, as callers
+	// would see it. Without a rate it is Sent: the latency is the time from sending to the answer.
 	LatencyFrom string `json:"latencyFrom"`
 	// Latency is of the requests of check, commit and release.
 	Latency map[string]Percentiles `json:"latency"`
-	// TimerLate is how late the generator's own timers were. It is no part of the latency.
+	// TimerLate is how late the generator's own timers were. The latency does not include it.
 	TimerLate Percentiles `json:"timerLate"`
 	Limits    Limits      `json:"limits"`
 	// Notes are what else a reader should know.
@@ -57,10 +57,12 @@ const (
 func (r *run) report(elapsed time.Duration, limits Limits) *Report {
 	s := r.stats
 	report := &Report{
-		URL: r.config.URL, Accounts: len(r.accounts), Connections: r.config.Connections, Batch: r.config.Batch, Rate: r.config.Rate,
+		URL: r.config.URL, Accounts: len(r.accounts), Connections: r.config.Connections,
+		Batch: r.config.Batch, Rate: r.config.Rate,
 		DurationMillis: elapsed.Milliseconds(), Checks: s.checks,
 		Requests: map[string]int64{}, Decisions: s.decisions, Outcomes: s.outcomes, Problems: s.problems,
-		Unsent: r.pacer.unsent(), LatencyFrom: Due, Latency: map[string]Percentiles{}, TimerLate: percentiles(s.timerLate), Limits: limits, Notes: r.notes,
+		Unsent: r.pacer.unsent(), LatencyFrom: Due, Latency: map[string]Percentiles{},
+		TimerLate: percentiles(s.timerLate), Limits: limits, Notes: r.notes,
 	}
 	if report.Rate == 0 {
 		report.LatencyFrom = Sent
@@ -77,7 +79,8 @@ func (r *run) report(elapsed time.Duration, limits Limits) *Report {
 	report.ChecksPerSecond = math.Round(float64(s.checks) / elapsed.Seconds())
 	report.RequestsPerSecond = math.Round(float64(requests) / elapsed.Seconds())
 	if s.example != nil {
-		report.Notes = append(report.Notes, fmt.Sprintf("The first problem: %v.", strings.TrimSuffix(s.example.Error(), ".")))
+		report.Notes = append(report.Notes,
+			fmt.Sprintf("The first problem: %v.", strings.TrimSuffix(s.example.Error(), ".")))
 	}
 	if report.Notes == nil {
 		report.Notes = []string{}
@@ -102,15 +105,17 @@ func (r *Report) Err() error {
 func (r *Report) WriteText(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(table, format+"\n", args...) }
-	line("%s: %d accounts, %d connections, batch %d, %s, %s\n", r.URL, r.Accounts, r.Connections, r.Batch, r.pace(),
-		time.Duration(r.DurationMillis)*time.Millisecond)
-	line("throughput\t%s checks/s\t%s requests/s", thousands(r.ChecksPerSecond), thousands(r.RequestsPerSecond))
+	line("%s: %d accounts, %d connections, batch %d, %s, %s\n", r.URL, r.Accounts, r.Connections,
+		r.Batch, r.pace(), time.Duration(r.DurationMillis)*time.Millisecond)
+	line("throughput\t%s checks/s\t%s requests/s", thousands(r.ChecksPerSecond),
+		thousands(r.RequestsPerSecond))
 	line("requests\t%s", counts(r.Requests, "check", "commit", "release"))
 	line("decisions\t%s", counts(r.Decisions, httpv1.Allow, httpv1.Defer, httpv1.Reject))
 	line("outcomes\t%s", counts(r.Outcomes, slices.Sorted(maps.Keys(r.Outcomes))...))
 	line("problems\t%s", counts(r.Problems, slices.Sorted(maps.Keys(r.Problems))...))
 	if r.Unsent > 0 {
-		line("unsent\t%s requests were due and found no free connection: the rate was not reached", thousands(float64(r.Unsent)))
+		line("unsent\t%s requests were due and found no free connection: the rate was not reached",
+			thousands(float64(r.Unsent)))
 	}
 	if err := table.Flush(); err != nil { // so that its columns are not those of the next
 		return err
@@ -118,15 +123,19 @@ func (r *Report) WriteText(w io.Writer) error {
 	line("\nlatency\tp50\tp90\tp99\tp99.9\tmax")
 	for v := range verbs {
 		if p := r.Latency[v.String()]; p.Count > 0 {
-			line("%s\t%s\t%s\t%s\t%s\t%s", v, micros(p.P50), micros(p.P90), micros(p.P99), micros(p.P999), micros(p.Max))
+			line("%s\t%s\t%s\t%s\t%s\t%s", v, micros(p.P50), micros(p.P90), micros(p.P99), micros(p.P999),
+				micros(p.Max))
 		}
 	}
 	if r.LatencyFrom == Sent {
-		line("This is the time from sending a request to its answer. It is a closed loop: while an answer is late, nothing is sent,\n" +
+		line("This is the time from sending a request to its answer. It is a closed loop: while an " +
+			"answer is late, nothing is sent,\n" +
 			"and nobody waits. Use --rate to measure what callers wait who come in their own time.")
 	} else {
-		line("This is the time from when a request was due, sent or not, to its answer: the wait for a free connection counts.\n"+
-			"What does not count is how late the generator's own timers were: %s at p50, %s at p99.", micros(r.TimerLate.P50), micros(r.TimerLate.P99))
+		line("This is the time from when a request was due, sent or not, to its answer: the wait for a "+
+			"free connection counts.\n"+
+			"What does not count is how late the generator's own timers were: %s at p50, %s at p99.",
+			micros(r.TimerLate.P50), micros(r.TimerLate.P99))
 	}
 	for _, note := range r.Notes {
 		line("\n%s", note)
@@ -159,7 +168,8 @@ func (s *Limits) text() string {
 		return "No limit was verified: none of the accounts has any, or it changed meanwhile."
 	}
 	if len(s.Exceeded) == 0 {
-		return fmt.Sprintf("Limits kept: in %d limited windows of %d accounts nothing was granted too much. The fullest got %.1f %% of its limit.",
+		return fmt.Sprintf("Limits kept: in %d limited windows of %d accounts nothing was granted too "+
+			"much. The fullest got %.1f %% of its limit.",
 			s.Windows, s.Accounts, 100*s.Fullest)
 	}
 	text := "LIMITS EXCEEDED"
@@ -176,10 +186,13 @@ func (s *Limits) text() string {
 func (v *Violation) String() string {
 	switch v.What {
 	case Granted:
-		return fmt.Sprintf("%s/%s: %d were allowed within one %s; the limit is %d", v.Namespace, v.Name, v.Count, v.Window, v.Limit)
+		return fmt.Sprintf("%s/%s: %d were allowed within one %s; the limit is %d", v.Namespace, v.Name,
+			v.Count, v.Window, v.Limit)
 	case Forgotten:
-		return fmt.Sprintf("%s/%s: %d were committed, and fewer count in the %s at the end. Did Sluice restart?", v.Namespace, v.Name, v.Count, v.Window)
+		return fmt.Sprintf("%s/%s: %d were committed, and fewer count in the %s at the end. Did Sluice "+
+			"restart?", v.Namespace, v.Name, v.Count, v.Window)
 	default:
-		return fmt.Sprintf("%s/%s: the usage at the end is %d in the %s; the limit is %d", v.Namespace, v.Name, v.Count, v.Window, v.Limit)
+		return fmt.Sprintf("%s/%s: the usage at the end is %d in the %s; the limit is %d", v.Namespace,
+			v.Name, v.Count, v.Window, v.Limit)
 	}
 }

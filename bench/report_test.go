@@ -10,7 +10,8 @@ import (
 
 // example is a report with something in every field.
 func example() *Report {
-	p := Percentiles{Count: 1_000_000, P50: 99.5, P90: 250, P99: 1234.5, P999: 56_789, Max: 2_345_678.9}
+	p := Percentiles{Count: 1_000_000, P50: 99.5, P90: 250, P99: 1234.5, P999: 56_789,
+		Max: 2_345_678.9}
 	return &Report{
 		URL: "http://localhost:8080", Accounts: 2, Connections: 16, Batch: 1, Rate: 2000.5,
 		DurationMillis: 10_003, ChecksPerSecond: 1001, RequestsPerSecond: 1_999_999, Checks: 10_000,
@@ -22,7 +23,8 @@ func example() *Report {
 		Latency:   map[string]Percentiles{"check": p, "commit": p, "release": {}},
 		TimerLate: Percentiles{Count: 9, P50: 640, P99: 1100},
 		Limits: Limits{Windows: 4, Accounts: 2, Fullest: 1.2, Exceeded: []Violation{
-			{"n", "a", "minute", 5, Granted, 6}, {"n", "a", "hour", 50, Used, 51}, {"n", "b", "hour", 50, Forgotten, 50},
+			{"n", "a", "minute", 5, Granted, 6}, {"n", "a", "hour", 50, Used, 51},
+			{"n", "b", "hour", 50, Forgotten, 50},
 		}},
 		Notes: []string{"There are only 2 accounts to use, not 100."},
 	}
@@ -62,13 +64,17 @@ LIMITS EXCEEDED
 
 // TestJSON: who reads it relies on these names.
 func TestJSON(t *testing.T) {
-	const percentiles = `{"count":1000000,"p50Micros":99.5,"p90Micros":250,"p99Micros":1234.5,"p999Micros":56789,"maxMicros":2345678.9}`
-	const want = `{"url":"http://localhost:8080","accounts":2,"connections":16,"batch":1,"rate":2000.5,"durationMillis":10003,` +
-		`"checksPerSecond":1001,"requestsPerSecond":1999999,"checks":10000,"requests":{"check":10000,"commit":8000,"release":0},` +
-		`"decisions":{"Allow":8000,"Defer":1999,"Reject":0},"outcomes":{"Committed":8000},"problems":{"not-ready":1},"unsent":1234,` +
+	const percentiles = `{"count":1000000,"p50Micros":99.5,"p90Micros":250,"p99Micros":1234.5,` +
+		`"p999Micros":56789,"maxMicros":2345678.9}`
+	const want = `{"url":"http://localhost:8080","accounts":2,"connections":16,"batch":1,` +
+		`"rate":2000.5,"durationMillis":10003,"checksPerSecond":1001,"requestsPerSecond":1999999,` +
+		`"checks":10000,"requests":{"check":10000,"commit":8000,"release":0},` +
+		`"decisions":{"Allow":8000,"Defer":1999,"Reject":0},"outcomes":{"Committed":8000},` +
+		`"problems":{"not-ready":1},"unsent":1234,` +
 		`"latencyFrom":"Due","latency":{"check":` + percentiles + `,"commit":` + percentiles + `,` +
 		`"release":{"count":0,"p50Micros":0,"p90Micros":0,"p99Micros":0,"p999Micros":0,"maxMicros":0}},` +
-		`"timerLate":{"count":9,"p50Micros":640,"p90Micros":0,"p99Micros":1100,"p999Micros":0,"maxMicros":0},` +
+		`"timerLate":{"count":9,"p50Micros":640,"p90Micros":0,"p99Micros":1100,"p999Micros":0,` +
+		`"maxMicros":0},` +
 		`"limits":{"windows":4,"accounts":2,"fullest":1.2,"exceeded":[` +
 		`{"namespace":"n","name":"a","window":"minute","limit":5,"what":"Granted","count":6},` +
 		`{"namespace":"n","name":"a","window":"hour","limit":50,"what":"Used","count":51},` +

@@ -11,27 +11,30 @@ import (
 	"github.com/sluice-mail/sluice/client/sluice"
 )
 
-// mail is what a check asks for.
+// mail is what a check asks about.
 type mail struct {
 	account *account
 	id      string
 	asked   time.Duration // since the start of the run, when the check was sent
 }
 
-// ending is the commit or the release of mails.
+// ending is a commit or release that is still to be sent: one, or a batch.
 type ending struct {
 	verb  verb
 	mails []mail
 }
 
-// nextMails are those of the next check. The accounts take turns.
+// nextMails returns the mails of the next check. The accounts take turns.
 func (r *run) nextMails() []mail {
 	n := int64(r.config.Batch)
 	last := r.asked.Add(n)
 	mails := make([]mail, n)
 	for i := range mails {
 		k := last - n + int64(i)
-		mails[i] = mail{account: r.accounts[k%int64(len(r.accounts))], id: r.idPrefix + strconv.FormatInt(k, 10)}
+		mails[i] = mail{
+			account: r.accounts[k%int64(len(r.accounts))],
+			id:      r.idPrefix + strconv.FormatInt(k, 10),
+		}
 	}
 	return mails
 }
@@ -46,7 +49,7 @@ type exchange struct {
 // answered reports whether there was an answer, of whatever kind.
 func (e *exchange) answered() bool { return !errors.Is(e.err, sluice.ErrNoAnswer) }
 
-// check asks for the next mails, and queues what is to become of those that are allowed.
+// check asks about the next mails, and queues the endings of those that are allowed.
 func (r *run) check(ctx context.Context, t turn) (answered bool) {
 	mails := r.nextMails()
 	e := exchange{turn: t, sent: time.Now()}
@@ -125,7 +128,8 @@ type result struct {
 	problem *httpv1.Problem
 }
 
-// sendEnding sends one commit or release, or a batch. It returns a result for each mail, or an error.
+// sendEnding sends one commit or release, or a batch. It returns as many results as mails, or an
+// error.
 func (r *run) sendEnding(ctx context.Context, e *ending) ([]result, error) {
 	switch {
 	case r.config.Batch > 1 && e.verb == commit:

@@ -21,17 +21,17 @@ type run struct {
 	pacer    *pacer
 	stats    *stats
 	// idPrefix makes the ids of this idPrefix its own.
-	idPrefix string
-	// asked and allowed count checks.
-	asked, allowed atomic.Int64
+	idPrefix string // of the ids of its checks
+
+	asked, allowed atomic.Int64 // how many checks
 
 	mu      sync.Mutex
 	endings []ending // of allowed checks, to be sent before another check
 	notes   []string
 }
 
-// Run sends load until the duration is over or the context ends, and reports. That limits were exceeded is no error of Run,
-// but one of [Report.Err].
+// Run sends load until the duration is over or the context ends, and reports. If limits were
+// exceeded, [Report.Err] returns an error, and Run does not.
 func Run(ctx context.Context, config Config, progress Progress) (*Report, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (r *run) work(ctx context.Context) {
 // pauseAfterFailure keeps a generator without a rate from spinning while there is no server.
 const pauseAfterFailure = 100 * time.Millisecond
 
-// connection sends one request after the other. What is under way when the context ends is finished.
+// connection sends one request after the other. When the context ends, it finishes what it began.
 func (r *run) connection(ctx context.Context) {
 	requests := context.WithoutCancel(ctx)
 	for {
@@ -119,7 +119,8 @@ func (r *run) connection(ctx context.Context) {
 	}
 }
 
-// send sends what is due: an ending if there is one, and a check otherwise. It says whether it was answered.
+// send sends an ending if there is one, and a check otherwise. It reports whether there was an
+// answer.
 func (r *run) send(ctx context.Context, t turn) (answered bool) {
 	if e, ok := r.nextEnding(); ok {
 		return r.finish(ctx, t, e)
@@ -138,7 +139,7 @@ func (r *run) nextEnding() (e ending, ok bool) {
 	return e, true
 }
 
-// end queues the commit or release of allowed checks.
+// end queues an ending.
 func (r *run) end(e ending) {
 	if len(e.mails) == 0 {
 		return
@@ -148,7 +149,7 @@ func (r *run) end(e ending) {
 	r.endings = append(r.endings, e)
 }
 
-// Progress is where and how often to tell of a run while it goes on. Its zero value tells nothing.
+// Progress says where and how often to write the progress of a run. The zero value writes nothing.
 type Progress struct {
 	To    io.Writer
 	Every time.Duration

@@ -26,7 +26,7 @@ const (
 
 func (v verb) String() string { return [...]string{"check", "commit", "release"}[v] }
 
-// stats counts what happened. Its methods may be called concurrently.
+// stats counts what happened. Its methods may be called concurrently, once it is made.
 type stats struct {
 	mu        sync.Mutex
 	latency   [verbs]*hdrhistogram.Histogram
@@ -45,7 +45,12 @@ type stats struct {
 const longestLatency = time.Hour
 
 func newStats() *stats {
-	s := &stats{timerLate: newHistogram(), decisions: map[string]int64{}, outcomes: map[string]int64{}, problems: map[string]int64{}}
+	s := &stats{
+		timerLate: newHistogram(),
+		decisions: map[string]int64{},
+		outcomes:  map[string]int64{},
+		problems:  map[string]int64{},
+	}
 	for v := range s.latency {
 		s.latency[v] = newHistogram()
 	}

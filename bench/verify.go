@@ -90,8 +90,8 @@ func (e *end) window(name string) *httpv1.WindowUsage {
 	return nil
 }
 
-// verify adds an account, and returns how many of its limits changed during the run. If e is nil, it
-// looks only at what was granted.
+// verify adds an account, and returns how many of its limits changed during the run. If e is nil,
+// it looks only at what was granted.
 func (s *Limits) verify(a *account, e *end) (changed int) {
 	verified := 0
 	for _, name := range slices.Sorted(maps.Keys(a.granted.windows)) {

@@ -21,7 +21,8 @@ func TestALongRunFillsEveryWindow(t *testing.T) {
 		if err := r.Err(); err != nil || r.Decisions[httpv1.Allow] != 3*25 {
 			t.Errorf("%v, allowed %d, want 3*25", err, r.Decisions[httpv1.Allow])
 		}
-		if diff := cmp.Diff(Limits{Windows: 6, Accounts: 3, Fullest: 1, Exceeded: []Violation{}}, r.Limits); diff != "" {
+		if diff := cmp.Diff(Limits{Windows: 6, Accounts: 3, Fullest: 1, Exceeded: []Violation{}},
+			r.Limits); diff != "" {
 			t.Errorf("want -, got +:\n%s", diff)
 		}
 	})
@@ -30,21 +31,28 @@ func TestALongRunFillsEveryWindow(t *testing.T) {
 // TestTooMuchIsFound runs against servers that allow too much, or are going to.
 func TestTooMuchIsFound(t *testing.T) {
 	violation := func(what string, count int64) []Violation {
-		return []Violation{{Namespace: "n", Name: "a", Window: "minute", Limit: 5, What: what, Count: count}}
+		return []Violation{{Namespace: "n", Name: "a", Window: "minute", Limit: 5, What: what,
+			Count: count}}
 	}
 	for name, c := range map[string]struct {
 		server *fake
 		commit float64
 		want   []Violation
 	}{
-		"it allows everything":                          {&fake{limit: 5}, 1, append(violation(Used, 1000), violation(Granted, 1000)...)},
-		"it allows one too much":                        {&fake{limit: 5, decide: first(6)}, 1, append(violation(Used, 6), violation(Granted, 6)...)},
-		"it allows one too much, and does not count it": {&fake{limit: 5, decide: first(6), surplus: -1}, 1, append(violation(Forgotten, 6), violation(Granted, 6)...)},
-		"it forgets what was committed":                 {&fake{limit: 5, decide: first(5), forgets: true}, 1, violation(Forgotten, 5)},
-		"it counts more than it may":                    {&fake{limit: 5, decide: first(5), surplus: 1}, 1, violation(Used, 6)},
-		"it allows what may be":                         {&fake{limit: 5, decide: first(5)}, 1, []Violation{}},
-		"it denies everything":                          {&fake{limit: 5, decide: deny}, 1, []Violation{}},
-		"what was released may be allowed again":        {&fake{limit: 5}, 0, []Violation{}},
+		"it allows everything": {&fake{limit: 5}, 1,
+			append(violation(Used, 1000), violation(Granted, 1000)...)},
+		"it allows one too much": {&fake{limit: 5, decide: first(6)}, 1,
+			append(violation(Used, 6), violation(Granted, 6)...)},
+		"it allows one too much, and does not count it": {
+			&fake{limit: 5, decide: first(6), surplus: -1}, 1,
+			append(violation(Forgotten, 6), violation(Granted, 6)...)},
+		"it forgets what was committed": {&fake{limit: 5, decide: first(5), forgets: true}, 1,
+			violation(Forgotten, 5)},
+		"it counts more than it may": {&fake{limit: 5, decide: first(5), surplus: 1}, 1,
+			violation(Used, 6)},
+		"it allows as much as it may":            {&fake{limit: 5, decide: first(5)}, 1, []Violation{}},
+		"it denies everything":                   {&fake{limit: 5, decide: deny}, 1, []Violation{}},
+		"what was released may be allowed again": {&fake{limit: 5}, 0, []Violation{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -72,8 +80,8 @@ func first(n int) func(int) string {
 	}
 }
 
-// TestAFixedWindowIsFound: a counter that starts again with each minute of the clock lets nearly twice as much through
-// around it.
+// TestAFixedWindowIsFound: a counter that starts again with each minute of the clock lets nearly
+// twice as much through around it.
 func TestAFixedWindowIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		allowed := map[int]int{}

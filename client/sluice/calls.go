@@ -80,7 +80,8 @@ func accountCall[Response any](
 	return do(ctx, c, path, request, idempotent, valid)
 }
 
-// escape makes one segment of a path. Proxies resolve the segments . and .. unless they are escaped.
+// escape makes one segment of a path. Proxies resolve the segments . and .. unless they are
+// escaped.
 func escape(segment string) string {
 	if segment == "." || segment == ".." {
 		return strings.ReplaceAll(segment, ".", "%2E")

@@ -41,7 +41,8 @@ func TestCallsOfADispatcher(t *testing.T) {
 	if err != nil || committed.Outcome != httpv1.Committed {
 		t.Errorf("the commit answered %+v, %v", committed, err)
 	}
-	released, err := c.Release(ctx, account, httpv1.ReleaseRequest{Reservation: &second.Reservation.ID})
+	released, err := c.Release(ctx, account,
+		httpv1.ReleaseRequest{Reservation: &second.Reservation.ID})
 	if err != nil || released.Outcome != httpv1.Released {
 		t.Errorf("the release answered %+v, %v", released, err)
 	}
@@ -92,10 +93,11 @@ func TestBatches(t *testing.T) {
 	if err != nil || commits.Results[0].Outcome != httpv1.Committed {
 		t.Errorf("the commits answered %+v, %v", commits, err)
 	}
-	releases, err := c.ReleaseBatch(t.Context(), httpv1.ReleaseBatchRequest{Releases: []httpv1.ReleaseItem{
-		{Account: account, ReleaseRequest: httpv1.ReleaseRequest{Reservation: &made}},
-		{Account: account, ReleaseRequest: httpv1.ReleaseRequest{Reservation: &mine}},
-	}})
+	releases, err := c.ReleaseBatch(t.Context(),
+		httpv1.ReleaseBatchRequest{Releases: []httpv1.ReleaseItem{
+			{Account: account, ReleaseRequest: httpv1.ReleaseRequest{Reservation: &made}},
+			{Account: account, ReleaseRequest: httpv1.ReleaseRequest{Reservation: &mine}},
+		}})
 	if err != nil || releases.Results[1].Outcome != httpv1.Released ||
 		!errors.Is(sluice.ProblemError(releases.Results[0].Problem), sluice.ErrReservationConflict) {
 		t.Errorf("the releases answered %+v, %v", releases, err)
@@ -121,7 +123,8 @@ func TestABatchOfNothingIsAnswered(t *testing.T) {
 func TestListsComeInPages(t *testing.T) {
 	l := newLimiter(limiter.Policy{})
 	for i := range 2*httpv1.MaxPageSize + 1 {
-		l.Apply(limiter.Key{Namespace: "tenants", Name: fmt.Sprintf("t-%05d", i)}, "uid", limiter.Policy{})
+		l.Apply(limiter.Key{Namespace: "tenants", Name: fmt.Sprintf("t-%05d", i)}, "uid",
+			limiter.Policy{})
 	}
 	requests := 0
 	c := newClient(t, url, sluice.Options{
@@ -132,7 +135,8 @@ func TestListsComeInPages(t *testing.T) {
 		t.Fatalf("the first page is %+v, %v", page, err)
 	}
 	page, err = c.List(t.Context(), sluice.ListRequest{Namespace: "tenants", Continue: page.Continue})
-	if err != nil || len(page.Accounts) != httpv1.DefaultPageSize || page.Accounts[0].Name != "t-00002" {
+	if err != nil || len(page.Accounts) != httpv1.DefaultPageSize ||
+		page.Accounts[0].Name != "t-00002" {
 		t.Fatalf("the second page begins with %+v, %v", page.Accounts[:1], err)
 	}
 	for name, c := range map[string]struct {
@@ -203,9 +207,10 @@ func TestRequests(t *testing.T) {
 		namespace string
 		uri       string
 	}{
-		"a plain name":                   {"", "marketing", "/v1/accounts/marketing/a"},
-		"a slash at the end of the URL":  {"/", "marketing", "/v1/accounts/marketing/a"},
-		"a URL with a path":              {"/mail/sluice//", "marketing", "/mail/sluice/v1/accounts/marketing/a"},
+		"a plain name":                  {"", "marketing", "/v1/accounts/marketing/a"},
+		"a slash at the end of the URL": {"/", "marketing", "/v1/accounts/marketing/a"},
+		"a URL with a path": {"/mail/sluice//", "marketing",
+			"/mail/sluice/v1/accounts/marketing/a"},
 		"a path that is escaped":         {"/a%2Fb", "marketing", "/a%2Fb/v1/accounts/marketing/a"},
 		"a name that is two segments":    {"", "a/b", "/v1/accounts/a%2Fb/a"},
 		"a name that is the folder":      {"", ".", "/v1/accounts/%2E/a"},
@@ -218,7 +223,8 @@ func TestRequests(t *testing.T) {
 			if _, err := client.Usage(t.Context(), of); err != nil {
 				t.Fatal(err)
 			}
-			if seen.Method != http.MethodGet || seen.RequestURI != c.uri || body != "" || seen.Header.Get("Content-Type") != "" {
+			if seen.Method != http.MethodGet || seen.RequestURI != c.uri || body != "" ||
+				seen.Header.Get("Content-Type") != "" {
 				t.Errorf("the usage was asked with %s %s %q", seen.Method, seen.RequestURI, body)
 			}
 			request := httpv1.CommitRequest{Reservation: new("<1@example.com>")}
@@ -236,7 +242,8 @@ func TestRequests(t *testing.T) {
 	}
 	for _, of := range []httpv1.Account{{}, {Namespace: "n"}, {Name: "a"}} {
 		seen = nil
-		if _, err := newClient(t, api.URL, sluice.Options{}).Usage(t.Context(), of); err == nil || seen != nil {
+		if _, err := newClient(t, api.URL, sluice.Options{}).Usage(t.Context(), of); err == nil ||
+			seen != nil {
 			t.Errorf("the account %+v: %v", of, err)
 		}
 	}

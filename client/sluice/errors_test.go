@@ -50,7 +50,8 @@ func TestEveryKindOfProblemIsAnError(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := newClient(t, url, sluice.Options{Transport: respond(kind.Status, string(body)), Retry: once})
+			c := newClient(t, url,
+				sluice.Options{Transport: respond(kind.Status, string(body)), Retry: once})
 			_, err = c.Check(t.Context(), account, httpv1.CheckRequest{})
 			for other, otherKind := range kinds {
 				if is := errors.Is(err, other); is != (kind == otherKind) {
@@ -92,16 +93,21 @@ func TestProblemsOfAServer(t *testing.T) {
 		}, sluice.ErrAccountNotFound},
 		"a release of an unknown id":  {release("unknown"), sluice.ErrReservationNotFound},
 		"a release of a committed id": {release("committed"), sluice.ErrReservationConflict},
-		"a cost above the limit":      {check(httpv1.CheckRequest{Cost: new(int64(3))}), sluice.ErrCostExceedsLimit},
-		"a cost of 0":                 {check(httpv1.CheckRequest{Cost: new(int64(0))}), sluice.ErrInvalidField},
-		"an id that is too long":      {check(httpv1.CheckRequest{ID: new(strings.Repeat("x", 300))}), sluice.ErrInvalidField},
-		"a body that is too large":    {check(httpv1.CheckRequest{ID: new(strings.Repeat("x", 20_000))}), sluice.ErrBodyTooLarge},
+		"a cost above the limit": {check(httpv1.CheckRequest{Cost: new(int64(3))}),
+			sluice.ErrCostExceedsLimit},
+		"a cost of 0": {check(httpv1.CheckRequest{Cost: new(int64(0))}),
+			sluice.ErrInvalidField},
+		"an id that is too long": {check(httpv1.CheckRequest{ID: new(strings.Repeat("x", 300))}),
+			sluice.ErrInvalidField},
+		"a body that is too large": {check(httpv1.CheckRequest{ID: new(strings.Repeat("x", 20_000))}),
+			sluice.ErrBodyTooLarge},
 		"a page that is too large": {func(c *sluice.Client) error {
 			_, err := c.List(t.Context(), sluice.ListRequest{Limit: 5000})
 			return err
 		}, sluice.ErrInvalidField},
 		"a batch that is too large": {func(c *sluice.Client) error {
-			_, err := c.CommitBatch(t.Context(), httpv1.CommitBatchRequest{Commits: make([]httpv1.CommitItem, 1001)})
+			_, err := c.CommitBatch(t.Context(),
+				httpv1.CommitBatchRequest{Commits: make([]httpv1.CommitItem, 1001)})
 			return err
 		}, sluice.ErrInvalidField},
 	} {
@@ -111,7 +117,8 @@ func TestProblemsOfAServer(t *testing.T) {
 			if err := check(httpv1.CheckRequest{ID: &id})(client); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := client.Commit(t.Context(), account, httpv1.CommitRequest{Reservation: &id}); err != nil {
+			if _, err := client.Commit(t.Context(), account,
+				httpv1.CommitRequest{Reservation: &id}); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.call(client); !errors.Is(err, c.want) {
@@ -159,12 +166,16 @@ func TestAnswersThatAreNotSluices(t *testing.T) {
 		transport http.RoundTripper
 		want      sluice.StatusError
 	}{
-		"a proxy":           {respond(502, "<h1>Bad gateway</h1>"), sluice.StatusError{Status: 502, Excerpt: "<h1>Bad gateway</h1>"}},
-		"another problem":   {respond(403, `{"type":"about:blank"}`), sluice.StatusError{Status: 403, Excerpt: `{"type":"about:blank"}`}},
-		"nothing":           {respond(404, ""), sluice.StatusError{Status: 404}},
-		"a redirect":        {respond(302, "", "Location", "http://sluice.test/v1/accounts"), sluice.StatusError{Status: 302}},
+		"a proxy": {respond(502, "<h1>Bad gateway</h1>"),
+			sluice.StatusError{Status: 502, Excerpt: "<h1>Bad gateway</h1>"}},
+		"another problem": {respond(403, `{"type":"about:blank"}`),
+			sluice.StatusError{Status: 403, Excerpt: `{"type":"about:blank"}`}},
+		"nothing": {respond(404, ""), sluice.StatusError{Status: 404}},
+		"a redirect": {respond(302, "", "Location", "http://sluice.test/v1/accounts"),
+			sluice.StatusError{Status: 302}},
 		"nothing, as a 204": {respond(204, ""), sluice.StatusError{Status: 204}},
-		"a long page":       {respond(500, strings.Repeat("x", 1<<20)), sluice.StatusError{Status: 500, Excerpt: strings.Repeat("x", 100) + "…"}},
+		"a long page": {respond(500, strings.Repeat("x", 1<<20)),
+			sluice.StatusError{Status: 500, Excerpt: strings.Repeat("x", 100) + "…"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := newClient(t, url, sluice.Options{Transport: c.transport, Retry: once})
@@ -179,7 +190,8 @@ func TestAnswersThatAreNotSluices(t *testing.T) {
 
 // TestUnreadableAnswers are no decisions, and least of all an Allow.
 func TestUnreadableAnswers(t *testing.T) {
-	allow := `{"decision":"Allow","reservation":{"id":"a","cost":1,"expiresAt":"2026-11-23T08:02:00.000Z"}}`
+	allow := `{"decision":"Allow",` +
+		`"reservation":{"id":"a","cost":1,"expiresAt":"2026-11-23T08:02:00.000Z"}}`
 	check := func(c *sluice.Client) (any, error) {
 		return c.Check(t.Context(), account, httpv1.CheckRequest{})
 	}
@@ -195,10 +207,12 @@ func TestUnreadableAnswers(t *testing.T) {
 		return c.CheckBatch(t.Context(), httpv1.CheckBatchRequest{Checks: make([]httpv1.CheckItem, 1)})
 	}
 	commitBatch := func(c *sluice.Client) (any, error) {
-		return c.CommitBatch(t.Context(), httpv1.CommitBatchRequest{Commits: make([]httpv1.CommitItem, 1)})
+		return c.CommitBatch(t.Context(),
+			httpv1.CommitBatchRequest{Commits: make([]httpv1.CommitItem, 1)})
 	}
 	releaseBatch := func(c *sluice.Client) (any, error) {
-		return c.ReleaseBatch(t.Context(), httpv1.ReleaseBatchRequest{Releases: make([]httpv1.ReleaseItem, 1)})
+		return c.ReleaseBatch(t.Context(),
+			httpv1.ReleaseBatchRequest{Releases: make([]httpv1.ReleaseItem, 1)})
 	}
 	type call func(*sluice.Client) (any, error)
 	for name, c := range map[string]struct {
@@ -206,28 +220,30 @@ func TestUnreadableAnswers(t *testing.T) {
 		body     string
 		readable bool
 	}{
-		"an Allow":                        {check, allow, true},
-		"an Allow with a field more":      {check, `{"later":1,` + allow[1:], true},
-		"an Allow without a reservation":  {check, `{"decision":"Allow"}`, false},
-		"something behind it":             {check, allow + "{}", false},
-		"half of it":                      {check, allow[:20], false},
-		"nothing":                         {check, "", false},
-		"null":                            {check, "null", false},
-		"an empty object":                 {check, "{}", false},
-		"a page of a portal":              {check, "<html>", false},
-		"an unknown decision":             {check, `{"decision":"Perhaps"}`, false},
-		"a decision of another type":      {check, `{"decision":7}`, false},
-		"more than is read":               {check, allow + strings.Repeat(" ", 8<<20), false},
-		"a commit without an outcome":     {commit, "{}", false},
-		"a release without an outcome":    {release, "{}", false},
-		"a usage of no account":           {get, "{}", false},
-		"a list without accounts":         {list, "{}", false},
-		"a list of no accounts":           {list, `{"accounts":[]}`, true},
-		"one decision for one check":      {checkBatch, `{"results":[` + allow + `]}`, true},
-		"a batch with too few results":    {checkBatch, `{"results":[]}`, false},
-		"a batch with too many results":   {checkBatch, `{"results":[` + allow + `,` + allow + `]}`, false},
-		"a result that is nothing":        {checkBatch, `{"results":[{}]}`, false},
-		"a result that is both":           {checkBatch, `{"results":[{"problem":{},` + allow[1:] + `]}`, false},
+		"an Allow":                       {check, allow, true},
+		"an Allow with a field more":     {check, `{"later":1,` + allow[1:], true},
+		"an Allow without a reservation": {check, `{"decision":"Allow"}`, false},
+		"something behind it":            {check, allow + "{}", false},
+		"half of it":                     {check, allow[:20], false},
+		"nothing":                        {check, "", false},
+		"null":                           {check, "null", false},
+		"an empty object":                {check, "{}", false},
+		"a page of a portal":             {check, "<html>", false},
+		"an unknown decision":            {check, `{"decision":"Perhaps"}`, false},
+		"a decision of another type":     {check, `{"decision":7}`, false},
+		"more than is read":              {check, allow + strings.Repeat(" ", 8<<20), false},
+		"a commit without an outcome":    {commit, "{}", false},
+		"a release without an outcome":   {release, "{}", false},
+		"a usage of no account":          {get, "{}", false},
+		"a list without accounts":        {list, "{}", false},
+		"a list of no accounts":          {list, `{"accounts":[]}`, true},
+		"one decision for one check":     {checkBatch, `{"results":[` + allow + `]}`, true},
+		"a batch with too few results":   {checkBatch, `{"results":[]}`, false},
+		"a batch with too many results": {checkBatch, `{"results":[` + allow + `,` + allow + `]}`,
+			false},
+		"a result that is nothing": {checkBatch, `{"results":[{}]}`, false},
+		"a result that is both": {checkBatch, `{"results":[{"problem":{},` + allow[1:] + `]}`,
+			false},
 		"an outcome for one commit":       {commitBatch, `{"results":[{"outcome":"Late"}]}`, true},
 		"a commit that is nothing":        {commitBatch, `{"results":[{}]}`, false},
 		"a batch of commits without any":  {commitBatch, `{}`, false},

@@ -84,7 +84,8 @@ func TestAnAnswerThatIsLostCountsOnce(t *testing.T) {
 				if err != nil || d.Decision != httpv1.Allow || inFlight(t, l) != 1 {
 					t.Fatalf("check: %+v, %v, %d in flight", d, err, inFlight(t, l))
 				}
-				r, err := faulty().Commit(t.Context(), account, httpv1.CommitRequest{Reservation: &d.Reservation.ID})
+				r, err := faulty().Commit(t.Context(), account,
+					httpv1.CommitRequest{Reservation: &d.Reservation.ID})
 				if err != nil || r.Outcome != httpv1.Committed || used(t, l) != 1 || inFlight(t, l) != 0 {
 					t.Errorf("commit: %+v, %v, usage %+v", r, err, usage(t, l))
 				}
@@ -100,13 +101,15 @@ func TestAnAnswerThatIsLostCountsOnce(t *testing.T) {
 					t.Errorf("release: %+v, %v, usage %+v", released, err, usage(t, l))
 				}
 				commits, err := faulty().CommitBatch(t.Context(), httpv1.CommitBatchRequest{
-					Commits: []httpv1.CommitItem{{Account: account, CommitRequest: httpv1.CommitRequest{Reservation: two}}},
+					Commits: []httpv1.CommitItem{{Account: account,
+						CommitRequest: httpv1.CommitRequest{Reservation: two}}},
 				})
 				if err != nil || commits.Results[0].Outcome != httpv1.Committed || used(t, l) != 2 {
 					t.Errorf("batch of commits: %+v, %v, usage %+v", commits, err, usage(t, l))
 				}
 				releases, err := faulty().ReleaseBatch(t.Context(), httpv1.ReleaseBatchRequest{
-					Releases: []httpv1.ReleaseItem{{Account: account, ReleaseRequest: httpv1.ReleaseRequest{Reservation: one}}},
+					Releases: []httpv1.ReleaseItem{{Account: account,
+						ReleaseRequest: httpv1.ReleaseRequest{Reservation: one}}},
 				})
 				if err != nil || releases.Results[0].Outcome != httpv1.Released {
 					t.Errorf("batch of releases: %+v, %v", releases, err)
@@ -139,14 +142,16 @@ func TestWithoutAnIDNothingIsDoneTwice(t *testing.T) {
 		},
 		"commits": func(ctx context.Context, c *sluice.Client) error {
 			items := []httpv1.CommitItem{
-				{Account: account, CommitRequest: httpv1.CommitRequest{Reservation: new("gone")}}, {Account: account},
+				{Account: account, CommitRequest: httpv1.CommitRequest{Reservation: new("gone")}},
+				{Account: account},
 			}
 			_, err := c.CommitBatch(ctx, httpv1.CommitBatchRequest{Commits: items})
 			return err
 		},
 		"releases": func(ctx context.Context, c *sluice.Client) error {
 			items := []httpv1.ReleaseItem{
-				{Account: account, ReleaseRequest: httpv1.ReleaseRequest{Reservation: new("gone")}}, {Account: account},
+				{Account: account, ReleaseRequest: httpv1.ReleaseRequest{Reservation: new("gone")}},
+				{Account: account},
 			}
 			_, err := c.ReleaseBatch(ctx, httpv1.ReleaseBatchRequest{Releases: items})
 			return err
@@ -157,18 +162,25 @@ func TestWithoutAnIDNothingIsDoneTwice(t *testing.T) {
 		fault    func(http.RoundTripper) http.RoundTripper
 		requests int
 	}{
-		"no fault":              {pass, 1},
-		"the connection breaks": {func(to http.RoundTripper) http.RoundTripper { return answerLost(to) }, 1},
-		"the answer is cut":     {func(to http.RoundTripper) http.RoundTripper { return answerCut(to) }, 1},
-		"the answer is late":    {func(to http.RoundTripper) http.RoundTripper { return answerLate(to) }, 1},
-		"a proxy loses it":      {func(to http.RoundTripper) http.RoundTripper { return proxyLoses(to) }, 1},
+		"no fault": {pass, 1},
+		"the connection breaks": {func(to http.RoundTripper) http.RoundTripper { return answerLost(to) },
+			1},
+		"the answer is cut": {func(to http.RoundTripper) http.RoundTripper { return answerCut(to) },
+			1},
+		"the answer is late": {func(to http.RoundTripper) http.RoundTripper { return answerLate(to) },
+			1},
+		"a proxy loses it": {func(to http.RoundTripper) http.RoundTripper { return proxyLoses(to) },
+			1},
 		"a 503 of a proxy": {func(to http.RoundTripper) http.RoundTripper {
 			return roundTrip(func(r *http.Request) (*http.Response, error) {
 				_, _ = to.RoundTrip(r)
 				return respond(503, "upstream reset")(r)
 			})
 		}, 1},
-		"there is no connection": {func(http.RoundTripper) http.RoundTripper { return roundTrip(noConnection) }, 2},
+		"there is no connection": {func(
+			http.RoundTripper) http.RoundTripper {
+			return roundTrip(noConnection)
+		}, 2},
 		"not ready": {func(http.RoundTripper) http.RoundTripper {
 			return respond(503, `{"type":"https://sluice.dev/problems/not-ready"}`)
 		}, 2},
@@ -194,7 +206,8 @@ func TestWithoutAnIDNothingIsDoneTwice(t *testing.T) {
 						}
 					}
 					requests := 0
-					err := call(t.Context(), newClient(t, url, sluice.Options{Transport: inTurn(&requests, c.fault(to), to)}))
+					err := call(t.Context(),
+						newClient(t, url, sluice.Options{Transport: inTurn(&requests, c.fault(to), to)}))
 					if requests != c.requests {
 						t.Errorf("it was sent %d times, want %d; %v", requests, c.requests, err)
 					}
@@ -263,10 +276,12 @@ func TestARetryAfterIsKept(t *testing.T) {
 		l.Apply(key, "uid", limiter.Policy{})
 		time.AfterFunc(1500*time.Millisecond, l.MarkLoaded)
 		requests, began := 0, time.Now()
-		c := newClient(t, url, sluice.Options{Transport: inTurn(&requests, direct(server.New(server.Options{Limiter: l})))})
+		c := newClient(t, url,
+			sluice.Options{Transport: inTurn(&requests, direct(server.New(server.Options{Limiter: l})))})
 		d, err := c.Check(t.Context(), account, httpv1.CheckRequest{})
 		took := time.Since(began)
-		if err != nil || d.Decision != httpv1.Allow || requests != 3 || took < 2*time.Second || took > 2300*time.Millisecond {
+		if err != nil || d.Decision != httpv1.Allow || requests != 3 || took < 2*time.Second ||
+			took > 2300*time.Millisecond {
 			t.Errorf("%d requests took %s: %+v, %v", requests, took, d, err)
 		}
 	})
@@ -281,21 +296,26 @@ func TestPauses(t *testing.T) {
 		want       [][2]time.Duration // each pause, at least and at most
 	}{
 		"by default they double": {sluice.Retry{MaxAttempts: 5}, "",
-			[][2]time.Duration{{50 * ms, 100 * ms}, {100 * ms, 200 * ms}, {200 * ms, 400 * ms}, {400 * ms, 800 * ms}}},
+			[][2]time.Duration{{50 * ms, 100 * ms}, {100 * ms, 200 * ms}, {200 * ms, 400 * ms},
+				{400 * ms, 800 * ms}}},
 		"up to the longest": {sluice.Retry{MinDelay: 3 * ms, MaxDelay: 4 * ms}, "",
 			[][2]time.Duration{{1 * ms, 3 * ms}, {2 * ms, 4 * ms}, {2 * ms, 4 * ms}}},
-		"where the first is the longest": {sluice.Retry{MinDelay: time.Hour, MaxDelay: 4 * ms, MaxAttempts: 2}, "",
+		"where the first is the longest": {sluice.Retry{MinDelay: time.Hour, MaxDelay: 4 * ms,
+			MaxAttempts: 2}, "",
 			[][2]time.Duration{{2 * ms, 4 * ms}}},
 		"a Retry-After, in seconds": {sluice.Retry{}, "3",
 			[][2]time.Duration{{3000 * ms, 3050 * ms}, {3000 * ms, 3100 * ms}, {3000 * ms, 3200 * ms}}},
 		// The bubble's clock begins with the year 2000. The first request is at once.
 		"a Retry-After, as a date": {sluice.Retry{MaxAttempts: 2}, "Sat, 01 Jan 2000 00:00:07 GMT",
 			[][2]time.Duration{{7000 * ms, 7050 * ms}}},
-		"a Retry-After that is long":     {sluice.Retry{}, "11", nil},
-		"a Retry-After that is past":     {sluice.Retry{MaxAttempts: 2}, "Fri, 31 Dec 1999 23:59:59 GMT", [][2]time.Duration{{50 * ms, 100 * ms}}},
-		"a Retry-After that is negative": {sluice.Retry{MaxAttempts: 2}, "-5", [][2]time.Duration{{50 * ms, 100 * ms}}},
-		"a Retry-After of nonsense":      {sluice.Retry{MaxAttempts: 2}, "soon", [][2]time.Duration{{50 * ms, 100 * ms}}},
-		"no retries":                     {sluice.Retry{MaxAttempts: 1}, "", nil},
+		"a Retry-After that is long": {sluice.Retry{}, "11", nil},
+		"a Retry-After that is past": {sluice.Retry{MaxAttempts: 2}, "Fri, 31 Dec 1999 23:59:59 GMT",
+			[][2]time.Duration{{50 * ms, 100 * ms}}},
+		"a Retry-After that is negative": {sluice.Retry{MaxAttempts: 2}, "-5",
+			[][2]time.Duration{{50 * ms, 100 * ms}}},
+		"a Retry-After of nonsense": {sluice.Retry{MaxAttempts: 2}, "soon",
+			[][2]time.Duration{{50 * ms, 100 * ms}}},
+		"no retries": {sluice.Retry{MaxAttempts: 1}, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
