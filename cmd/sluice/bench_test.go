@@ -25,7 +25,7 @@ func serveBenchAccounts(t *testing.T, n string) *program {
 		t.Fatal(err)
 	}
 	p := start(t, "serve", "--accounts", dir)
-	p.until("ready", func() bool { status, _ := get("http://" + p.health + "/readyz"); return status == 200 })
+	p.untilReady()
 	return p
 }
 
@@ -37,7 +37,8 @@ func TestBench(t *testing.T) {
 		"a rate":  {"--rate", "500", "--namespace", "load", "--prefix", "bench-"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args = append([]string{"bench", "--url", "http://" + p.api, "--duration", "200ms", "--output", "json"}, args...)
+			args = append([]string{"bench", "--url", "http://" + p.api, "--duration", "200ms",
+				"--output", "json"}, args...)
 			var errs bytes.Buffer
 			cmd := command(t, nil, args...)
 			cmd.Stderr = &errs
@@ -52,7 +53,8 @@ func TestBench(t *testing.T) {
 			if d := r.Decisions; r.Checks == 0 || d["Allow"]+d["Defer"] != r.Checks || len(r.Problems) > 0 {
 				t.Errorf("%d checks, decisions %v, problems %v", r.Checks, d, r.Problems)
 			}
-			if r.Outcomes["Committed"]+r.Outcomes["Released"] != r.Decisions["Allow"] || r.Limits.Windows != 3*r.Accounts {
+			if r.Outcomes["Committed"]+r.Outcomes["Released"] != r.Decisions["Allow"] ||
+				r.Limits.Windows != 3*r.Accounts {
 				t.Errorf("decisions %v, outcomes %v, limits %+v", r.Decisions, r.Outcomes, r.Limits)
 			}
 		})
@@ -76,7 +78,8 @@ func TestBenchIsInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	load.wait()
-	if !strings.Contains(out.String(), "Interrupted after") || !strings.Contains(out.String(), "Limits kept") {
+	if !strings.Contains(out.String(), "Interrupted after") ||
+		!strings.Contains(out.String(), "Limits kept") {
 		t.Errorf("the report is\n%s", &out)
 	}
 	p.stop()
@@ -84,7 +87,7 @@ func TestBenchIsInterrupted(t *testing.T) {
 
 func TestBenchErrorsSayWhatToDo(t *testing.T) {
 	empty := start(t, "serve", "--accounts", t.TempDir())
-	empty.until("ready", func() bool { status, _ := get("http://" + empty.health + "/readyz"); return status == 200 })
+	empty.untilReady()
 	// It allows everything.
 	generous := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := `{"decision":"Allow","reservation":{"id":"a","cost":1},"outcome":"Committed"}`
@@ -98,14 +101,22 @@ func TestBenchErrorsSayWhatToDo(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no accounts":             {[]string{"--url", "http://" + empty.api}, "there is no account to use. Make some"},
-		"none with such a name":   {[]string{"--url", "http://" + empty.api, "--prefix", "x", "--namespace", "n"}, "no account to use in the namespace n with a name that begins with x"},
-		"nobody there":            {[]string{"--url", "http://" + freeAddress(t)}, "the accounts cannot be listed"},
-		"no URL":                  {[]string{"--url", "localhost:8080"}, `--url must be such as http://localhost:8080, not "localhost:8080"`},
+		"no accounts": {[]string{"--url", "http://" + empty.api},
+			"there is no account to use. Make some"},
+		"none with such a name": {
+			[]string{"--url", "http://" + empty.api, "--prefix", "x", "--namespace", "n"},
+			"no account to use in the namespace n with a name that begins with x"},
+		"nobody there": {[]string{"--url", "http://" + freeAddress(t)},
+			"the accounts cannot be listed"},
+		"no URL": {[]string{"--url", "localhost:8080"},
+			`--url must be such as http://localhost:8080, not "localhost:8080"`},
 		"a batch that is too big": {[]string{"--batch", "1001"}, "--batch must be 1 to 1000, not 1001"},
-		"a negative rate":         {[]string{"--rate", "-1"}, "--rate must be 0 to 10000000 requests/s, not -1"},
-		"an output":               {[]string{"--output", "xml"}, `--output must be text or json, not "xml"`},
-		"limits are exceeded":     {[]string{"--url", generous.URL, "--duration", "1s"}, "were allowed within one hour; the limit is 5"},
+		"a negative rate": {[]string{"--rate", "-1"},
+			"--rate must be 0 to 10000000 requests/s, not -1"},
+		"an output": {[]string{"--output", "xml"},
+			`--output must be text or json, not "xml"`},
+		"limits are exceeded": {[]string{"--url", generous.URL, "--duration", "1s"},
+			"were allowed within one hour; the limit is 5"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := command(t, nil, append([]string{"bench"}, c.args...)...).CombinedOutput()

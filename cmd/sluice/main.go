@@ -1,4 +1,10 @@
 // Command sluice keeps mail accounts inside their providers' sending limits.
+//
+//   - main.go: the commands.
+//   - serve.go, config.go: "sluice serve" and its flags.
+//   - bench.go: "sluice bench", the load generator.
+//   - smoketest.go: "sluice smoke-test".
+//   - version.go: "sluice version".
 package main
 
 import (
@@ -22,7 +28,7 @@ func main() {
 	}
 }
 
-// run is the program: with these arguments and this environment, until it is done or the context ends.
+// run runs the program until it is done or the context ends.
 func run(ctx context.Context, args []string, env lookup, stdout, stderr io.Writer) error {
 	root := &cobra.Command{
 		Use:           "sluice",
@@ -32,7 +38,8 @@ func run(ctx context.Context, args []string, env lookup, stdout, stderr io.Write
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(newServeCommand(env), newSmokeTestCommand(), newBenchCommand(), newVersionCommand())
+	root.AddCommand(newServeCommand(env), newSmokeTestCommand(), newBenchCommand(),
+		newVersionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -70,7 +70,8 @@ func (b *logBuffer) String() string {
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	p := &program{t: t, log: &logBuffer{}, api: freeAddress(t), health: freeAddress(t)}
-	args = append(args, "--http-address", p.api, "--health-address", p.health, "--metrics-address", "127.0.0.1:0")
+	args = append(args, "--http-address", p.api, "--health-address", p.health, "--metrics-address",
+		"127.0.0.1:0")
 	p.run(command(t, nil, args...))
 	return p
 }
@@ -122,6 +123,15 @@ func (p *program) until(what string, done func() bool) {
 	}
 }
 
+// untilReady waits until all limits are loaded.
+func (p *program) untilReady() {
+	p.t.Helper()
+	p.until("ready", func() bool {
+		status, _ := get("http://" + p.health + "/readyz")
+		return status == http.StatusOK
+	})
+}
+
 // terminate sends SIGTERM.
 func (p *program) terminate() {
 	p.t.Helper()
@@ -144,7 +154,12 @@ func (p *program) stop() {
 	p.wait()
 }
 
-const manifest = `{"apiVersion":"sluice.dev/v1alpha1","kind":"MailAccount","metadata":{"namespace":"n","name":"a"},"spec":{"limits":{"perMinute":2}}}`
+const manifest = `{
+	"apiVersion": "sluice.dev/v1alpha1",
+	"kind": "MailAccount",
+	"metadata": {"namespace": "n", "name": "a"},
+	"spec": {"limits": {"perMinute": 2}}
+}`
 
 func accounts(t *testing.T) string {
 	t.Helper()
@@ -157,7 +172,7 @@ func accounts(t *testing.T) string {
 
 func TestServeFolder(t *testing.T) {
 	p := start(t, "serve", "--accounts", accounts(t), "--reservation-ttl", "7s")
-	p.until("ready", func() bool { status, _ := get("http://" + p.health + "/readyz"); return status == 200 })
+	p.untilReady()
 	before := time.Now()
 	resp, err := http.Post("http://"+p.api+"/v1/accounts/n/a/check", "application/json", nil)
 	if err != nil {
@@ -165,8 +180,10 @@ func TestServeFolder(t *testing.T) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var d struct{ Reservation struct{ ExpiresAt time.Time } }
-	if err := json.NewDecoder(resp.Body).Decode(&d); err != nil || d.Reservation.ExpiresAt.Sub(before) < 6*time.Second || d.Reservation.ExpiresAt.Sub(before) > 9*time.Second {
-		t.Errorf("the reservation ends %s from now, %v; want the 7 s of --reservation-ttl", d.Reservation.ExpiresAt.Sub(before), err)
+	err = json.NewDecoder(resp.Body).Decode(&d)
+	ttl := d.Reservation.ExpiresAt.Sub(before)
+	if err != nil || ttl < 6*time.Second || ttl > 9*time.Second {
+		t.Errorf("the reservation ends %s from now, %v; want the 7 s of --reservation-ttl", ttl, err)
 	}
 	p.stop()
 	if !strings.Contains(p.log.String(), `"msg":"sluice has stopped"`) {
@@ -178,14 +195,18 @@ func TestServeFolder(t *testing.T) {
 // left is recorded, and nothing more is admitted.
 func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
 	p := start(t, "serve", "--accounts", accounts(t))
-	p.until("ready", func() bool { status, _ := get("http://" + p.health + "/readyz"); return status == 200 })
+	p.untilReady()
 	commit, check := p.begin("commit"), p.begin("check")
 	p.terminate()
-	p.until("the listener is closed", func() bool { status, _ := get("http://" + p.api + "/openapi.yaml"); return status == 0 })
+	p.until("the listener is closed", func() bool {
+		status, _ := get("http://" + p.api + "/openapi.yaml")
+		return status == 0
+	})
 	if answer := commit.finish(); !strings.Contains(answer, `"outcome":"Unreserved"`) {
 		t.Errorf("a commit in flight got %q", answer)
 	}
-	if answer := check.finish(); !strings.Contains(answer, "503") || !strings.Contains(answer, "/not-ready") {
+	if answer := check.finish(); !strings.Contains(answer, "503") ||
+		!strings.Contains(answer, "/not-ready") {
 		t.Errorf("a check in flight got %q", answer)
 	}
 	p.wait()
@@ -205,7 +226,8 @@ func (p *program) begin(verb string) *half {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { _ = conn.Close() })
-	_, err = fmt.Fprintf(conn, "POST /v1/accounts/n/a/%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+	_, err = fmt.Fprintf(conn, "POST /v1/accounts/n/a/%s HTTP/1.1\r\nHost: x\r\n"+
+		"Content-Type: application/json\r\n"+
 		"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n", verb)
 	if err != nil {
 		p.t.Fatal(err)
@@ -241,14 +263,17 @@ current-context: c
 	}
 	t.Setenv("KUBECONFIG", config)
 	p := start(t, "serve")
-	p.until("the log tells", func() bool { return strings.Contains(p.log.String(), "cannot be reached") })
-	if status, body := get("http://" + p.health + "/readyz"); status != 503 || !strings.Contains(body, "limits are not loaded yet") {
+	p.until("the log tells",
+		func() bool { return strings.Contains(p.log.String(), "cannot be reached") })
+	if status, body := get("http://" + p.health + "/readyz"); status != 503 ||
+		!strings.Contains(body, "limits are not loaded yet") {
 		t.Errorf("/readyz answers %d %s", status, body)
 	}
 	if status, _ := get("http://" + p.health + "/healthz"); status != 200 {
 		t.Errorf("/healthz answers %d", status)
 	}
-	if status, body := get("http://" + p.api + "/v1/accounts/n/a"); status != 503 || !strings.Contains(body, "not-ready") {
+	if status, body := get("http://" + p.api + "/v1/accounts/n/a"); status != 503 ||
+		!strings.Contains(body, "not-ready") {
 		t.Errorf("the API answers %d %s", status, body)
 	}
 	p.stop()
@@ -260,35 +285,52 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
-	serveFree := []string{"serve", "--http-address", "127.0.0.1:0", "--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"}
+	serveFree := []string{"serve", "--http-address", "127.0.0.1:0", "--health-address", "127.0.0.1:0",
+		"--metrics-address", "127.0.0.1:0"}
+	nowhere := "http://" + freeAddress(t)
 	t.Setenv("KUBECONFIG", "/nowhere")
 	for name, c := range map[string]struct {
 		args []string
 		env  []string
 		want string
 	}{
-		"no such command":             {[]string{"server"}, nil, `unknown command "server"`},
-		"no such flag":                {[]string{"serve", "--port", "1"}, nil, "unknown flag: --port"},
-		"an argument too many":        {[]string{"serve", "accounts"}, nil, `unknown command "accounts"`},
-		"the folder is missing":       {append(slices.Clone(serveFree), "--accounts", "/nowhere"), nil, "the folder of accounts cannot be read: open /nowhere: no such file"},
-		"no cluster":                  {serveFree, nil, "run inside one, set KUBECONFIG, or use --accounts DIR"},
-		"the address is in use":       {[]string{"serve", "--http-address", taken.Addr().String()}, nil, "is in use by another process; stop that, or choose another address"},
-		"the address is none":         {[]string{"serve", "--http-address", "nowhere"}, nil, "--http-address nowhere cannot be listened on"},
-		"a ttl out of bounds":         {[]string{"serve", "--reservation-ttl", "1h"}, nil, "--reservation-ttl must be 1s to 15m, not 1h0m0s"},
-		"no reservations of one":      {[]string{"serve", "--max-reservations-per-account", "-1"}, nil, "--max-reservations-per-account must be 1 or more, or 0 for the default, not -1"},
-		"no reservations":             {[]string{"serve", "--max-reservations", "0"}, nil, "--max-reservations must be 1 to 1000000000, not 0"},
-		"more than memory can hold":   {[]string{"serve", "--max-reservations", "1000000001"}, nil, "--max-reservations must be 1 to 1000000000"},
-		"no connections":              {[]string{"serve", "--max-connections", "0"}, nil, "--max-connections must be 1 or more"},
-		"a log format":                {[]string{"serve", "--log-format", "xml"}, nil, `--log-format must be json or text, not "xml"`},
-		"a log level":                 {[]string{"serve", "--log-level", "loud"}, nil, `--log-level must be debug, info or error, not "loud"`},
-		"an environment variable":     {[]string{"serve"}, []string{"SLUICE_MAX_RESERVATIONS=many"}, `the environment variable SLUICE_MAX_RESERVATIONS="many" is no value for --max-reservations`},
-		"a smoke test of no account":  {[]string{"smoke-test"}, nil, "--account must be NAMESPACE/NAME"},
-		"a smoke test of nothing":     {[]string{"smoke-test", "--account", "n/a", "--url", "http://" + freeAddress(t), "--timeout", "10ms"}, nil, "n/a was not served in time"},
-		"an environment out of bound": {[]string{"serve"}, []string{"SLUICE_RESERVATION_TTL=0s"}, "--reservation-ttl must be 1s to 15m"},
+		"no such command":      {[]string{"server"}, nil, `unknown command "server"`},
+		"no such flag":         {[]string{"serve", "--port", "1"}, nil, "unknown flag: --port"},
+		"an argument too many": {[]string{"serve", "accounts"}, nil, `unknown command "accounts"`},
+		"the folder is missing": {append(slices.Clone(serveFree), "--accounts", "/nowhere"), nil,
+			"the folder of accounts cannot be read: open /nowhere: no such file"},
+		"no cluster": {serveFree, nil, "run inside one, set KUBECONFIG, or use --accounts DIR"},
+		"the address is in use": {[]string{"serve", "--http-address", taken.Addr().String()}, nil,
+			"is in use by another process; stop that, or choose another address"},
+		"the address is none": {[]string{"serve", "--http-address", "nowhere"}, nil,
+			"--http-address nowhere cannot be listened on"},
+		"a ttl out of bounds": {[]string{"serve", "--reservation-ttl", "1h"}, nil,
+			"--reservation-ttl must be 1s to 15m, not 1h0m0s"},
+		"no reservations of one": {[]string{"serve", "--max-reservations-per-account", "-1"}, nil,
+			"--max-reservations-per-account must be 1 or more, or 0 for the default, not -1"},
+		"no reservations": {[]string{"serve", "--max-reservations", "0"}, nil,
+			"--max-reservations must be 1 to 1000000000, not 0"},
+		"more than memory can hold": {[]string{"serve", "--max-reservations", "1000000001"}, nil,
+			"--max-reservations must be 1 to 1000000000"},
+		"no connections": {[]string{"serve", "--max-connections", "0"}, nil,
+			"--max-connections must be 1 or more"},
+		"a log format": {[]string{"serve", "--log-format", "xml"}, nil,
+			`--log-format must be json or text, not "xml"`},
+		"a log level": {[]string{"serve", "--log-level", "loud"}, nil,
+			`--log-level must be debug, info or error, not "loud"`},
+		"an environment variable": {[]string{"serve"}, []string{"SLUICE_MAX_RESERVATIONS=many"},
+			`the environment variable SLUICE_MAX_RESERVATIONS="many" is no value for --max-reservations`},
+		"a smoke test of no account": {[]string{"smoke-test"}, nil, "--account must be NAMESPACE/NAME"},
+		"a smoke test of nothing": {
+			[]string{"smoke-test", "--account", "n/a", "--url", nowhere, "--timeout", "10ms"}, nil,
+			"n/a was not served in time"},
+		"an environment out of bound": {[]string{"serve"}, []string{"SLUICE_RESERVATION_TTL=0s"},
+			"--reservation-ttl must be 1s to 15m"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := command(t, c.env, c.args...).CombinedOutput()
-			if err == nil || !strings.Contains(string(out), c.want) || strings.Contains(string(out), "is serving") {
+			if err == nil || !strings.Contains(string(out), c.want) ||
+				strings.Contains(string(out), "is serving") {
 				t.Errorf("got  %v, %s\nwant %s", err, out, c.want)
 			}
 		})
@@ -299,12 +341,16 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	address := freeAddress(t)
 	env := []string{
-		"SLUICE_ACCOUNTS=" + accounts(t), "SLUICE_HTTP_ADDRESS=" + address, "SLUICE_HEALTH_ADDRESS=127.0.0.1:0",
+		"SLUICE_ACCOUNTS=" + accounts(t), "SLUICE_HTTP_ADDRESS=" + address,
+		"SLUICE_HEALTH_ADDRESS=127.0.0.1:0",
 		"SLUICE_METRICS_ADDRESS=127.0.0.1:0", "SLUICE_LOG_FORMAT=text",
 	}
 	p := &program{t: t, log: &logBuffer{}}
 	p.run(command(t, env, "serve", "--log-format", "json"))
-	p.until("it serves", func() bool { status, _ := get("http://" + address + "/v1/accounts/n/a"); return status == 200 })
+	p.until("it serves", func() bool {
+		status, _ := get("http://" + address + "/v1/accounts/n/a")
+		return status == http.StatusOK
+	})
 	p.stop()
 	if !strings.HasPrefix(p.log.String(), "{") {
 		t.Errorf("the flag did not win over the variable: %s", p.log)
@@ -314,11 +360,13 @@ func TestEnvironment(t *testing.T) {
 func TestSmokeTestAndVersion(t *testing.T) {
 	p := start(t, "serve", "--accounts", accounts(t))
 	smokeTest := func() (string, error) {
-		out, err := command(t, nil, "smoke-test", "--url", "http://"+p.api, "--account", "n/a").CombinedOutput()
+		cmd := command(t, nil, "smoke-test", "--url", "http://"+p.api, "--account", "n/a")
+		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
 	out, err := smokeTest()
-	if err != nil || !strings.Contains(out, `"decision":"Allow"`) || !strings.Contains(out, `"outcome":"Committed"`) {
+	if err != nil || !strings.Contains(out, `"decision":"Allow"`) ||
+		!strings.Contains(out, `"outcome":"Committed"`) {
 		t.Errorf("the smoke test ended with %v and printed %s", err, out)
 	}
 	// The third check is over the limit of two a minute.
@@ -326,7 +374,8 @@ func TestSmokeTestAndVersion(t *testing.T) {
 		t.Errorf("a smoke test over the limit ended with %v and printed %s", err, out)
 	}
 	p.stop()
-	if out, err := command(t, nil, "version").Output(); err != nil || !strings.HasPrefix(string(out), "sluice devel") {
+	if out, err := command(t, nil, "version").Output(); err != nil ||
+		!strings.HasPrefix(string(out), "sluice devel") {
 		t.Errorf("version printed %q, %v", out, err)
 	}
 }

@@ -20,9 +20,10 @@ const podMemory = 512 << 20
 // meanwhile.
 func TestUnfinishedBatchesDoNotFillTheMemory(t *testing.T) {
 	p := &program{t: t, log: &logBuffer{}, api: freeAddress(t), health: freeAddress(t)}
-	p.run(command(t, []string{"GOMEMLIMIT=" + strconv.Itoa(podMemory/10*9)}, "serve", "--accounts", accounts(t),
+	limit := "GOMEMLIMIT=" + strconv.Itoa(podMemory/10*9)
+	p.run(command(t, []string{limit}, "serve", "--accounts", accounts(t),
 		"--http-address", p.api, "--health-address", p.health, "--metrics-address", "127.0.0.1:0"))
-	p.until("ready", func() bool { status, _ := get("http://" + p.health + "/readyz"); return status == 200 })
+	p.untilReady()
 	var callers sync.WaitGroup
 	unfinished := bytes.Repeat([]byte(" "), 1<<20-1)
 	for range unfinishedBatches {
@@ -33,7 +34,8 @@ func TestUnfinishedBatchesDoNotFillTheMemory(t *testing.T) {
 				return
 			}
 			t.Cleanup(func() { _ = conn.Close() })
-			_, err = fmt.Fprintf(conn, "POST /v1/check HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\n"+
+			_, err = fmt.Fprintf(conn, "POST /v1/check HTTP/1.1\r\nHost: sluice\r\n"+
+				"Content-Type: application/json\r\n"+
 				"Content-Length: %d\r\n\r\n%s", len(unfinished)+1, unfinished)
 			if err != nil {
 				t.Logf("a caller was cut off: %v", err) // so it may be, for being slow

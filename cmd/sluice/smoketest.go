@@ -28,9 +28,9 @@ func newSmokeTestCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "smoke-test",
 		Short: "Check and commit one send at a running Sluice, and print what it answers",
-		Long: `Wait for an account to be served; then check, commit, and check again. Each of the two checks that
-is allowed counts as a send of the account. The answers are printed; anything but decisions is an
-error, and so is a first check that is denied.`,
+		Long: `Wait for an account to be served; then check, commit, and check again. Each of the two
+checks that is allowed counts as a send of the account. The answers are printed. It
+is an error if the first check is denied, or if an answer is no decision.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			s.out = command.OutOrStdout()
@@ -42,7 +42,8 @@ error, and so is a first check that is denied.`,
 	flags := command.Flags()
 	flags.StringVar(&s.url, "url", "http://localhost:8080", "where the HTTP API is")
 	flags.StringVar(&s.account, "account", "", "the account, as NAMESPACE/NAME")
-	flags.DurationVar(&s.timeout, "timeout", time.Minute, "how long to wait for the account to be served")
+	flags.DurationVar(&s.timeout, "timeout", time.Minute,
+		"how long to wait for the account to be served")
 	return command
 }
 
@@ -67,8 +68,9 @@ func (s *smokeTest) run(ctx context.Context) error {
 	if decision.Decision != httpv1.Allow {
 		return fmt.Errorf("the check was not allowed, but answered %s", decision.Decision)
 	}
-	commit := httpv1.CommitRequest{Reservation: &decision.Reservation.ID, Cost: &decision.Reservation.Cost}
-	result, err := client.Commit(ctx, account, commit)
+	result, err := client.Commit(ctx, account, httpv1.CommitRequest{
+		Reservation: &decision.Reservation.ID, Cost: &decision.Reservation.Cost,
+	})
 	if err := s.show("commit", result, err); err != nil {
 		return err
 	}

@@ -31,8 +31,10 @@ func TestServesOnceItCan(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := start(t, "serve", "--accounts", dir)
-	p.until("the log tells of the broken file", func() bool { return strings.Contains(p.log.String(), "broken file") })
-	if status, _ := get("http://" + p.api + "/v1/accounts/n/a"); status != http.StatusServiceUnavailable {
+	p.until("the log tells of the broken file",
+		func() bool { return strings.Contains(p.log.String(), "broken file") })
+	status, _ := get("http://" + p.api + "/v1/accounts/n/a")
+	if status != http.StatusServiceUnavailable {
 		t.Errorf("the account is answered with %d", status)
 	}
 	if strings.Contains(p.log.String(), "is serving") {
@@ -41,7 +43,8 @@ func TestServesOnceItCan(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	p.until("the log says that it serves", func() bool { return strings.Contains(p.log.String(), `"msg":"sluice is serving"`) })
+	p.until("the log says that it serves",
+		func() bool { return strings.Contains(p.log.String(), `"msg":"sluice is serving"`) })
 	if status, _ := get("http://" + p.api + "/v1/accounts/n/a"); status != http.StatusOK {
 		t.Errorf("the account is answered with %d", status)
 	}
@@ -53,7 +56,8 @@ func (p *program) used() (n int) {
 	p.t.Helper()
 	status, body := get("http://" + p.api + "/v1/accounts/n/a")
 	var usage struct{ Windows []struct{ Used int } }
-	if err := json.Unmarshal([]byte(body), &usage); err != nil || status != http.StatusOK || len(usage.Windows) == 0 {
+	if err := json.Unmarshal([]byte(body), &usage); err != nil || status != http.StatusOK ||
+		len(usage.Windows) == 0 {
 		p.t.Fatalf("the usage is %d %s, %v; the log is\n%s", status, body, err, p.log)
 	}
 	return usage.Windows[0].Used
@@ -85,7 +89,7 @@ func TestSignalsThatEndNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	p.until("ready", func() bool { status, _ := get("http://" + p.health + "/readyz"); return status == 200 })
+	p.untilReady()
 	if status, body := p.post("commit"); status != http.StatusOK {
 		t.Fatal(status, body)
 	}
@@ -97,7 +101,8 @@ func TestSignalsThatEndNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if status, _ := get("http://" + p.api + "/nothing/here"); status != http.StatusNotFound { // makes a line in the log
+	// Makes a line in the log.
+	if status, _ := get("http://" + p.api + "/nothing/here"); status != http.StatusNotFound {
 		t.Errorf("an unknown path is answered with %d", status)
 	}
 	if n := p.used(); n != 1 {
@@ -110,16 +115,19 @@ func TestSignalsThatEndNothing(t *testing.T) {
 // to stop, and sends SIGTERM while a caller asks without a pause.
 func TestNothingIsAdmittedAfterSIGTERM(t *testing.T) {
 	limit := int32(1 << 30)
-	account := &v1alpha1.MailAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "drained"},
-		Spec: v1alpha1.MailAccountSpec{Limits: &v1alpha1.Limits{PerMinute: &limit}}}
+	account := &v1alpha1.MailAccount{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "drained"},
+		Spec:       v1alpha1.MailAccountSpec{Limits: &v1alpha1.Limits{PerMinute: &limit}},
+	}
 	if err := controlplane.Client(t).Create(t.Context(), account); err != nil {
 		t.Fatal(err)
 	}
 	apiServer := startFreezer(t)
 	t.Setenv("KUBECONFIG", apiServer.kubeconfig)
 	p := start(t, "serve")
-	p.until("ready", func() bool { status, _ := get("http://" + p.health + "/readyz"); return status == 200 })
-	p.until("elected", func() bool { return strings.Contains(p.log.String(), "this replica writes the status") })
+	p.untilReady()
+	p.until("elected",
+		func() bool { return strings.Contains(p.log.String(), "this replica writes the status") })
 
 	checkURL := "http://" + p.api + "/v1/accounts/default/drained/check"
 	idle := &http.Client{} // keeps a connection that was open before
@@ -138,7 +146,10 @@ func TestNothingIsAdmittedAfterSIGTERM(t *testing.T) {
 	apiServer.freeze()
 	p.terminate()
 	terminated := time.Now()
-	p.until("unready", func() bool { status, _ := get("http://" + p.health + "/readyz"); return status != 200 })
+	p.until("unready", func() bool {
+		status, _ := get("http://" + p.health + "/readyz")
+		return status != http.StatusOK
+	})
 	ended := make(chan error, 1)
 	go func() { ended <- p.cmd.Wait() }()
 	for {

@@ -1,4 +1,5 @@
-// Package controlplane runs tests against a real kube-apiserver and etcd.
+// Package controlplane runs tests against a real kube-apiserver and etcd. All of it is in
+// controlplane.go.
 package controlplane
 
 import (
@@ -36,11 +37,14 @@ var Config *rest.Config
 // Run runs a package's tests with a control plane that knows MailAccounts. It is for TestMain.
 func Run(m *testing.M) int {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS must name a folder with kube-apiserver and etcd; `make test` builds them and sets it")
+		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS must name a folder with kube-apiserver and etcd; "+
+			"`make test` builds them and sets it")
 		return 1
 	}
 	environment := &envtest.Environment{
-		CRDInstallOptions:        envtest.CRDInstallOptions{Paths: []string{CRDs}, ErrorIfPathMissing: true},
+		CRDInstallOptions: envtest.CRDInstallOptions{
+			Paths: []string{CRDs}, ErrorIfPathMissing: true,
+		},
 		ControlPlaneStartTimeout: time.Minute,
 		ControlPlaneStopTimeout:  time.Minute,
 	}
@@ -62,7 +66,8 @@ func Run(m *testing.M) int {
 func Client(t *testing.T) client.Client {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+	if err != nil {
 		t.Fatal(err)
 	}
 	c, err := client.New(Config, client.Options{Scheme: scheme})
@@ -76,10 +81,11 @@ func Client(t *testing.T) client.Client {
 func Eventually(t *testing.T, what string, ask func() error) {
 	t.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) {
-		last = ask()
-		return last == nil, nil
-	})
+	err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 30*time.Second, true,
+		func(context.Context) (bool, error) {
+			last = ask()
+			return last == nil, nil
+		})
 	if err != nil {
 		t.Fatalf("%s: %v", what, last)
 	}

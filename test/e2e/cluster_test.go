@@ -20,11 +20,11 @@ import (
 
 const (
 	namespace = "sluice-e2e"
-	// The dot at the end makes the name complete: it is looked up once, not in every domain of the pod first.
+	// The dot at the end makes the name complete, so that the resolver looks it up only once.
 	api = "http://sluice." + namespace + ".svc.cluster.local.:8080"
 )
 
-// setting is an environment variable that `make e2e` sets, or whoever runs the tests.
+// setting is an environment variable of `make e2e`, or of the user who runs the tests.
 func setting(t *testing.T, name string) string {
 	t.Helper()
 	value := os.Getenv(name)
@@ -43,7 +43,8 @@ func run(t *testing.T, stdin string, command ...string) (string, error) {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("%s: %w\n%s%s", strings.Join(command, " "), err, out.String(), errs.String())
+		text := strings.Join(command, " ")
+		return out.String(), fmt.Errorf("%s: %w\n%s%s", text, err, out.String(), errs.String())
 	}
 	return out.String(), nil
 }
@@ -79,7 +80,8 @@ func releaseOf(t *testing.T, chart, verb, name, namespace string, more ...string
 	t.Helper()
 	repository, tag, _ := strings.Cut(setting(t, "IMAGE"), ":")
 	return append([]string{verb, name, chart, "--namespace", namespace, "--wait", "--timeout", "2m",
-		"--set", "image.repository=" + repository, "--set", "image.tag=" + tag, "--set", "image.pullPolicy=IfNotPresent"}, more...)
+		"--set", "image.repository=" + repository, "--set", "image.tag=" + tag,
+		"--set", "image.pullPolicy=IfNotPresent"}, more...)
 }
 
 // fault runs the command of a setting such as APISERVER_DOWN.
@@ -88,7 +90,8 @@ func fault(t *testing.T, name string) {
 	must(t, "", "sh", "-c", setting(t, name))
 }
 
-// eventually asks until there is no error, for up to two minutes: so long may client-go's back-off take after an outage.
+// eventually asks until there is no error, for up to two minutes: client-go's back-off may take
+// that long after an outage.
 func eventually(t *testing.T, what string, ask func() error) {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -127,7 +130,10 @@ spec:
     image: %s
     imagePullPolicy: IfNotPresent
     args: %s
-    securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {drop: [ALL]}
 `, name, namespace, setting(t, "CALLER_IMAGE"), quoted), "kubectl", "apply", "-f", "-")
 	kubectl(t, "wait", "-n", namespace, "pod/"+name, "--for=condition=Ready", "--timeout=60s")
 }
@@ -187,11 +193,13 @@ func usage(t *testing.T, account string) httpv1.Usage {
 // applyAccount creates or changes an account and waits until its status says that it is in force.
 func applyAccount(t *testing.T, name, spec string) {
 	t.Helper()
-	must(t, fmt.Sprintf("apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\nmetadata: {name: %s, namespace: %s}\nspec: %s\n", name, namespace, spec),
+	must(t, fmt.Sprintf("apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\n"+
+		"metadata: {name: %s, namespace: %s}\nspec: %s\n", name, namespace, spec),
 		"kubectl", "apply", "-f", "-")
 	eventually(t, name+" is in force", func() error {
 		out, err := run(t, "", "kubectl", "get", "mailaccount", "-n", namespace, name, "-o",
-			`jsonpath={.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type=="Ready")].status}`)
+			`jsonpath={.metadata.generation} {.status.observedGeneration} `+
+				`{.status.conditions[?(@.type=="Ready")].status}`)
 		if f := strings.Fields(out); err != nil || len(f) != 3 || f[0] != f[1] || f[2] != "True" {
 			return fmt.Errorf("status is %q, %w", out, err)
 		}
@@ -203,7 +211,8 @@ func applyAccount(t *testing.T, name, spec string) {
 func forward(t *testing.T) (url string) {
 	t.Helper()
 	const local = "18080"
-	command := exec.Command("kubectl", "port-forward", "-n", namespace, "service/sluice", local+":8080")
+	command := exec.Command("kubectl", "port-forward", "-n", namespace, "service/sluice",
+		local+":8080")
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}

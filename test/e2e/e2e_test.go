@@ -1,7 +1,7 @@
 //go:build e2e
 
-// Package e2e tests the real image and the real chart on a real cluster: the one that KUBECONFIG names. `make e2e` runs
-// it; CONTRIBUTING.md says what it needs.
+// Package e2e tests the real image and the real chart on a real cluster: the one that KUBECONFIG
+// names. `make e2e` runs it; CONTRIBUTING.md says what it needs.
 package e2e
 
 import (
@@ -42,7 +42,8 @@ func TestEndToEnd(t *testing.T) {
 		{"kubectl apply -k config/default", testKustomize},
 	} {
 		if !t.Run(part.name, part.test) {
-			logs, _ := run(t, "", "kubectl", "logs", "-n", namespace, "-l", "app.kubernetes.io/name=sluice", "--tail=100", "--prefix")
+			logs, _ := run(t, "", "kubectl", "logs", "-n", namespace, "-l", "app.kubernetes.io/name=sluice",
+				"--tail=100", "--prefix")
 			t.Fatalf("the log of Sluice:\n%s", logs)
 		}
 	}
@@ -50,11 +51,13 @@ func TestEndToEnd(t *testing.T) {
 
 func testSamples(t *testing.T) {
 	for _, name := range []string{"marketing", "accounts", "platform"} {
-		must(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n", "kubectl", "apply", "-f", "-")
+		must(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n",
+			"kubectl", "apply", "-f", "-")
 	}
 	kubectl(t, "apply", "-f", "config/samples/valid")
 	kubectl(t, "wait", "mailaccounts", "--all", "-A", "--for=condition=Ready", "--timeout=30s")
-	if _, err := run(t, "", "kubectl", "apply", "-f", "config/samples/invalid/limit-zero.yaml"); err == nil || !strings.Contains(err.Error(), "must be 1 or more") {
+	_, err := run(t, "", "kubectl", "apply", "-f", "config/samples/invalid/limit-zero.yaml")
+	if err == nil || !strings.Contains(err.Error(), "must be 1 or more") {
 		t.Errorf("an invalid sample was answered with %v", err)
 	}
 	if u := usage(t, "marketing/newsletter"); *u.Windows[0].Limit != 30 {
@@ -77,11 +80,14 @@ func testCalls(t *testing.T) {
 	if first.Decision != httpv1.Allow || *second.Remaining != 8 {
 		t.Fatalf("the checks answered %+v, %+v", first, second)
 	}
-	end(t, account, "commit", fmt.Sprintf(`{"reservation":%q}`, first.Reservation.ID), httpv1.Committed)
-	end(t, account, "commit", fmt.Sprintf(`{"reservation":%q}`, first.Reservation.ID), httpv1.Committed)
-	end(t, account, "release", fmt.Sprintf(`{"reservation":%q}`, second.Reservation.ID), httpv1.Released)
+	commit := fmt.Sprintf(`{"reservation":%q}`, first.Reservation.ID)
+	end(t, account, "commit", commit, httpv1.Committed)
+	end(t, account, "commit", commit, httpv1.Committed)
+	release := fmt.Sprintf(`{"reservation":%q}`, second.Reservation.ID)
+	end(t, account, "release", release, httpv1.Released)
 	end(t, account, "commit", "", httpv1.Unreserved)
-	if u := usage(t, account); u.InFlight != 0 || u.Windows[0].Used != 2 || *u.Windows[1].Remaining != 98 {
+	if u := usage(t, account); u.InFlight != 0 || u.Windows[0].Used != 2 ||
+		*u.Windows[1].Remaining != 98 {
 		t.Errorf("the usage is %+v", u)
 	}
 }
@@ -92,7 +98,8 @@ func testBatches(t *testing.T) {
 		return fmt.Sprintf(`{"namespace":%q,"name":%q%s}`, namespace, name, more)
 	}
 	status, checks := call[httpv1.CheckBatchResponse](t, "check", "batch",
-		`{"checks":[`+item("batches", `,"id":"first"`)+`,`+item("batches", "")+`,`+item("nobody", "")+`]}`)
+		`{"checks":[`+item("batches", `,"id":"first"`)+`,`+item("batches", "")+`,`+
+			item("nobody", "")+`]}`)
 	if status != 200 || len(checks.Results) != 3 {
 		t.Fatalf("the batch answered %d %+v", status, checks)
 	}
@@ -106,7 +113,8 @@ func testBatches(t *testing.T) {
 	}
 	status, results := call[httpv1.CommitBatchResponse](t, "commit", "batch",
 		`{"commits":[`+item("batches", `,"reservation":"first"`)+`]}`)
-	if status != 200 || len(results.Results) != 1 || results.Results[0].CommitResponse == nil || results.Results[0].Outcome != httpv1.Committed {
+	if status != 200 || len(results.Results) != 1 || results.Results[0].CommitResponse == nil ||
+		results.Results[0].Outcome != httpv1.Committed {
 		t.Errorf("the batch of commits answered %d %+v", status, results)
 	}
 }
@@ -114,11 +122,14 @@ func testBatches(t *testing.T) {
 // testBench runs the load generator as operations.md says.
 func testBench(t *testing.T) {
 	url := forward(t)
-	manifests := must(t, "", "go", "run", "./cmd/sluice", "bench", "--print-accounts", "5", "--namespace", namespace)
+	manifests := must(t, "", "go", "run", "./cmd/sluice", "bench", "--print-accounts", "5",
+		"--namespace", namespace)
 	must(t, manifests, "kubectl", "apply", "-f", "-")
-	kubectl(t, "wait", "mailaccounts", "--all", "-n", namespace, "--for=condition=Ready", "--timeout=30s")
+	kubectl(t, "wait", "mailaccounts", "--all", "-n", namespace, "--for=condition=Ready",
+		"--timeout=30s")
 	for _, batch := range []string{"1", "20"} {
-		t.Log(must(t, "", "go", "run", "./cmd/sluice", "bench", "--url", url, "--namespace", namespace, "--prefix", "bench-",
+		t.Log(must(t, "", "go", "run", "./cmd/sluice", "bench", "--url", url, "--namespace", namespace,
+			"--prefix", "bench-",
 			"--accounts", "5", "--duration", "3s", "--batch", batch))
 	}
 }
@@ -173,11 +184,14 @@ func testRecreate(t *testing.T) {
 	}
 }
 
-// watched starts a pod that calls an account ten times a second, and returns what reads the statuses it has seen.
+// watched starts a pod that calls an account ten times a second. The function it returns reads how
+// often each status was answered.
 func watched(t *testing.T, name, verb, account string) (statuses func() map[string]int) {
 	t.Helper()
 	startPod(t, name, "watch", verb, api, account)
-	t.Cleanup(func() { _, _ = run(t, "", "kubectl", "delete", "pod", "-n", namespace, name, "--wait=false") })
+	t.Cleanup(func() {
+		_, _ = run(t, "", "kubectl", "delete", "pod", "-n", namespace, name, "--wait=false")
+	})
 	return func() map[string]int {
 		seen := map[string]int{}
 		for line := range strings.Lines(kubectl(t, "logs", "-n", namespace, name)) {
@@ -195,11 +209,15 @@ func testWithoutAPIServer(t *testing.T) {
 	fault(t, "APISERVER_DOWN")
 	time.Sleep(20 * time.Second) // longer than any lease or deadline of the election
 	fault(t, "APISERVER_UP")
-	eventually(t, "the API server is back", func() error { _, err := run(t, "", "kubectl", "get", "--raw", "/readyz"); return err })
+	eventually(t, "the API server is back",
+		func() error { _, err := run(t, "", "kubectl", "get", "--raw", "/readyz"); return err })
 	if seen := statuses(); seen["200"] < 150 || len(seen) != 1 {
-		t.Errorf("without the API server the checks answered %v, want 200 alone, ten times a second for 20 s", seen)
+		t.Errorf("without the API server the checks answered %v, want 200 alone, ten times a second "+
+			"for 20 s", seen)
 	}
-	if n := kubectl(t, "get", "pods", "-n", namespace, "-l", "app.kubernetes.io/name=sluice", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}"); n != "0" {
+	n := kubectl(t, "get", "pods", "-n", namespace, "-l", "app.kubernetes.io/name=sluice",
+		"-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}")
+	if n != "0" {
 		t.Errorf("Sluice restarted %s times", n)
 	}
 	// The watch of MailAccounts comes back, too.
@@ -215,7 +233,9 @@ func testRestart(t *testing.T) {
 	time.Sleep(5 * time.Second)
 	fault(t, "APISERVER_UP")
 	eventually(t, "it loads and answers", func() error {
-		if _, err := run(t, "", "kubectl", "rollout", "status", "-n", namespace, "statefulset/sluice", "--timeout=30s"); err != nil {
+		_, err := run(t, "", "kubectl", "rollout", "status", "-n", namespace, "statefulset/sluice",
+			"--timeout=30s")
+		if err != nil {
 			return err
 		}
 		if status, u := call[httpv1.Usage](t, "usage", namespace+"/restart", ""); status != 200 {

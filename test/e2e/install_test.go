@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-mail/sluice/client/sluice"
 )
 
-// testLatency measures from the start of kubectl apply to the first answer about the account. It asserts nothing but
-// that there is one: docs/performance.md keeps the numbers.
+// testLatency measures from the start of kubectl apply to the first answer about the account. It
+// asserts nothing but that there is one: docs/performance.md keeps the numbers.
 func testLatency(t *testing.T) {
 	client, err := sluice.New(forward(t), sluice.Options{Retry: sluice.Retry{MaxAttempts: 1}})
 	if err != nil {
@@ -28,7 +28,8 @@ func testLatency(t *testing.T) {
 	var whole, after []time.Duration
 	for i := range n {
 		name := fmt.Sprintf("latency-%d", i)
-		manifest := fmt.Sprintf("apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\nmetadata: {name: %s, namespace: %s}\nspec: {limits: {perMinute: 1}}\n", name, namespace)
+		manifest := fmt.Sprintf("apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\n"+
+			"metadata: {name: %s, namespace: %s}\nspec: {limits: {perMinute: 1}}\n", name, namespace)
 		start := time.Now()
 		must(t, manifest, "kubectl", "apply", "-f", "-")
 		applied := time.Now()
@@ -39,17 +40,21 @@ func testLatency(t *testing.T) {
 		}
 		whole, after = append(whole, time.Since(start)), append(after, time.Since(applied))
 	}
-	for what, times := range map[string][]time.Duration{"from the start of kubectl apply": whole, "from its return": after} {
+	for what, times := range map[string][]time.Duration{
+		"from the start of kubectl apply": whole, "from its return": after,
+	} {
 		slices.Sort(times)
 		t.Logf("%d accounts, apply to enforcement %s: p50 %s, p99 %s, max %s", n, what,
-			times[n/2].Round(time.Millisecond), times[n*99/100-1].Round(time.Millisecond), times[n-1].Round(time.Millisecond))
+			times[n/2].Round(time.Millisecond), times[n*99/100-1].Round(time.Millisecond),
+			times[n-1].Round(time.Millisecond))
 	}
 }
 
 func testUpgrade(t *testing.T) {
 	helm(t, "HELM4", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
 	helm(t, "HELM4", release(t, "upgrade", "--set", "log.level=debug")...)
-	if out := kubectl(t, "get", "statefulset", "-n", namespace, "sluice", "-o", "yaml"); !strings.Contains(out, "debug") {
+	out := kubectl(t, "get", "statefulset", "-n", namespace, "sluice", "-o", "yaml")
+	if !strings.Contains(out, "debug") {
 		t.Error("the upgrade changed nothing")
 	}
 	helm(t, "HELM4", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
@@ -63,12 +68,16 @@ func testUninstall(t *testing.T) {
 
 // testSecondRelease wants a second Sluice to be refused before anything is there of it.
 func testSecondRelease(t *testing.T) {
-	command := append(strings.Fields(setting(t, "HELM4")), releaseOf(t, "charts/sluice", "install", "second", namespace)...)
+	command := append(strings.Fields(setting(t, "HELM4")),
+		releaseOf(t, "charts/sluice", "install", "second", namespace)...)
 	_, err := run(t, "", command...)
-	if want := "there is a Sluice in this cluster already: the release sluice in the namespace " + namespace; err == nil || !strings.Contains(err.Error(), want) {
+	want := "there is a Sluice in this cluster already: " +
+		"the release sluice in the namespace " + namespace
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Fatalf("a second release was answered with %v, want %q", err, want)
 	}
-	if out := kubectl(t, "get", "all", "-n", namespace, "-l", "app.kubernetes.io/instance=second", "-o", "name"); out != "" {
+	if out := kubectl(t, "get", "all", "-n", namespace, "-l", "app.kubernetes.io/instance=second",
+		"-o", "name"); out != "" {
 		t.Errorf("the release that was refused left %s", out)
 	}
 }
@@ -76,15 +85,19 @@ func testSecondRelease(t *testing.T) {
 // testMove gives the release another name and namespace as operations.md says, and takes it back.
 func testMove(t *testing.T) {
 	const moved = "sluice-e2e-moved"
-	install := append(strings.Fields(setting(t, "HELM4")), releaseOf(t, "charts/sluice", "install", "moved", moved, "--create-namespace")...)
+	install := append(strings.Fields(setting(t, "HELM4")),
+		releaseOf(t, "charts/sluice", "install", "moved", moved, "--create-namespace")...)
 	_, err := run(t, "", install...)
-	if want := "belongs to the release sluice in the namespace " + namespace; err == nil || !strings.Contains(err.Error(), want) {
-		t.Fatalf("with the definition of another release the install was answered with %v, want %q", err, want)
+	want := "belongs to the release sluice in the namespace " + namespace
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Fatalf("with the definition of another release the install was answered with %v, want %q",
+			err, want)
 	}
 	handOver(t, "moved", moved)
 	must(t, "", install...)
 	helm(t, "HELM4", "test", "moved", "--namespace", moved, "--timeout", "2m")
-	kubectl(t, "wait", "mailaccount", "-n", "marketing", "newsletter", "--for=condition=Ready", "--timeout=30s")
+	kubectl(t, "wait", "mailaccount", "-n", "marketing", "newsletter", "--for=condition=Ready",
+		"--timeout=30s")
 	helm(t, "HELM4", "uninstall", "moved", "--namespace", moved, "--wait")
 	kubectl(t, "delete", "namespace", moved, "--timeout=60s")
 	handOver(t, "sluice", namespace)
@@ -102,7 +115,8 @@ func testKustomize(t *testing.T) {
 	helm(t, "HELM4", "uninstall", "sluice", "--namespace", namespace, "--wait")
 	kubectl(t, "delete", "crd", "mailaccounts.sluice.dev") // it belongs to the release that is gone
 	kubectl(t, "apply", "-k", "config/default")
-	kubectl(t, "set", "image", "-n", "sluice-system", "statefulset/sluice", "sluice="+setting(t, "IMAGE"))
+	kubectl(t, "set", "image", "-n", "sluice-system", "statefulset/sluice",
+		"sluice="+setting(t, "IMAGE"))
 	kubectl(t, "rollout", "status", "-n", "sluice-system", "statefulset/sluice", "--timeout=120s")
 	applyAccount(t, "kustomize", "{limits: {perMinute: 1}}")
 	const url = "http://sluice.sluice-system.svc.cluster.local.:8080"

@@ -95,7 +95,8 @@ func pod(t *testing.T) string {
 // evict asks for an eviction, as kubectl drain does.
 func evict(t *testing.T, pod string) {
 	t.Helper()
-	eviction := fmt.Sprintf(`{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": %q}}`, pod)
+	eviction := fmt.Sprintf(
+		`{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": %q}}`, pod)
 	path := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s/eviction", namespace, pod)
 	must(t, eviction, "kubectl", "create", "--raw", path, "-f", "-")
 }

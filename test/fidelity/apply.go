@@ -30,18 +30,21 @@ import (
 // applied is how many accounts are applied.
 const applied = 100
 
-// apply measures from the start of an apply to the first answer about the account.
+// apply measures the time from the start of an apply to the first answer about the account.
 func apply(ctx context.Context, binary string) (r row, err error) {
 	ctrl.SetLogger(logr.Discard())
 	existing := os.Getenv("KUBECONFIG") != ""
 	environment := &envtest.Environment{
-		CRDInstallOptions:        envtest.CRDInstallOptions{Paths: []string{controlplane.CRDs}, ErrorIfPathMissing: true},
+		CRDInstallOptions: envtest.CRDInstallOptions{
+			Paths: []string{controlplane.CRDs}, ErrorIfPathMissing: true,
+		},
 		UseExistingCluster:       &existing,
 		ControlPlaneStartTimeout: time.Minute,
 	}
 	config, err := environment.Start()
 	if err != nil {
-		return r, fmt.Errorf("start the control plane (`make fidelity` builds one and sets KUBEBUILDER_ASSETS): %w", err)
+		return r, fmt.Errorf("start the control plane (`make fidelity` builds one and sets "+
+			"KUBEBUILDER_ASSETS): %w", err)
 	}
 	defer func() { err = errors.Join(err, environment.Stop()) }()
 	c, err := newKubeClient(config)
@@ -68,24 +71,29 @@ func apply(ctx context.Context, binary string) (r row, err error) {
 	}
 	return row{
 		what: "apply to enforcement", ideal: "as soon as the API server tells",
-		how: fmt.Sprintf("%d accounts, one after the other, by server-side apply through the API %s, until the HTTP API first answers for the account",
+		how: fmt.Sprintf("%d accounts, one after the other, by server-side apply through the API %s, "+
+			"until the HTTP API first answers for the account",
 			len(whole), cluster),
-		measured: fmt.Sprintf("p50 **%s**, p99 **%s**, max **%s** from the start of the apply; %s, %s, %s from its return",
+		measured: fmt.Sprintf("p50 **%s**, p99 **%s**, max **%s** from the start of the apply; %s, %s, "+
+			"%s from its return",
 			ms(quantile(whole, 0.5)), ms(quantile(whole, 0.99)), ms(quantile(whole, 1)),
 			ms(quantile(after, 0.5)), ms(quantile(after, 0.99)), ms(quantile(after, 1))),
-		meaning: "A new account is enforced within the time that Kubernetes needs to tell of it; the start of a `kubectl` process comes on top.",
+		meaning: "A new account is enforced as soon as Kubernetes tells Sluice of it. The start of a " +
+			"`kubectl` process is not included.",
 	}, nil
 }
 
 func newKubeClient(config *rest.Config) (client.Client, error) {
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+	if err != nil {
 		return nil, err
 	}
 	return client.New(config, client.Options{Scheme: scheme})
 }
 
-// startCluster starts a Sluice that takes its accounts from the cluster, and waits until it has loaded them.
+// startCluster starts a Sluice that takes its accounts from the cluster, and waits until it has
+// loaded them.
 func startCluster(ctx context.Context, binary string, kubeconfig []byte) (*process, error) {
 	dir, err := os.MkdirTemp("", "sluice-fidelity-")
 	if err != nil {
@@ -114,8 +122,11 @@ func (p *process) loaded(ctx context.Context) bool {
 	return err == nil
 }
 
-// applyAll applies one account after the other. It returns how long each took until it was served, sorted.
-func applyAll(ctx context.Context, c client.Client, p *process) (whole, after []time.Duration, err error) {
+// applyAll applies one account after the other. It returns how long each took until it was served,
+// sorted.
+func applyAll(
+	ctx context.Context, c client.Client, p *process,
+) (whole, after []time.Duration, err error) {
 	for i := range applied {
 		a := &account{process: p, name: fmt.Sprintf("apply-%d", i)}
 		object := applyv1alpha1.MailAccount(a.name, namespace).

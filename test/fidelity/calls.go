@@ -86,7 +86,8 @@ func (a *account) fill(ctx context.Context, n int) ([]span, error) {
 			return nil, err
 		}
 		if !d.allowed() {
-			return nil, fmt.Errorf("%s: a check was denied before %d were sent: %+v", a.name, n, d.CheckResponse)
+			return nil, fmt.Errorf("%s: a check was denied before %d were sent: %+v", a.name, n,
+				d.CheckResponse)
 		}
 		committed = append(committed, at)
 	}

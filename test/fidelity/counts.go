@@ -15,7 +15,8 @@ import (
 // denied fills accounts and asks for more, in vain.
 func denied(ctx context.Context, p *process) ([]row, error) {
 	const perAccount = 1000
-	accounts, err := p.enforce(ctx, "denied", []limits{{10, 1000, 10000}, {1000, 10, 10000}, {1000, 10000, 10}, {10, 10, 10}})
+	accounts, err := p.enforce(ctx, "denied",
+		[]limits{{10, 1000, 10000}, {1000, 10, 10000}, {1000, 10000, 10}, {10, 10, 10}})
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,8 @@ func denied(ctx context.Context, p *process) ([]row, error) {
 	}
 	r := row{
 		what: "quota charged by denied checks", ideal: "0",
-		how: fmt.Sprintf("%d denied checks of random costs on %d full accounts, one per window that is exhausted and one where all are; usage of all three windows before and after",
+		how: fmt.Sprintf("%d denied checks of random costs on %d full accounts, one per window that is "+
+			"exhausted and one where all are; usage of all three windows before and after",
 			perAccount*len(accounts), len(accounts)),
 		measured: fmt.Sprintf("**%d**", charged),
 		meaning:  "A denied check leaves no trace, also not in the windows that had room.",
@@ -75,7 +77,7 @@ func used(u httpv1.Usage) (n int64) {
 	return n
 }
 
-// overshoot lets 50 callers ask at once, who all take long to send, and the denied ones ask again meanwhile.
+// overshoot has 50 callers check at once. All take long to send, and the denied ones check again.
 func overshoot(ctx context.Context, p *process) ([]row, error) {
 	const limit, callers = 10, 50
 	accounts, err := p.enforce(ctx, "overshoot", make10(limits{minute: limit}))
@@ -111,10 +113,11 @@ func overshoot(ctx context.Context, p *process) ([]row, error) {
 	}
 	r := row{
 		what: "overshoot with 50 concurrent slow sends at limit 10", ideal: "0",
-		how: fmt.Sprintf("on each of %d accounts 50 callers check at the same instant, and again every 100 ms while denied; what is allowed takes 3 s to leave",
+		how: fmt.Sprintf("on each of %d accounts 50 callers check at the same instant, and again every "+
+			"100 ms while denied; what is allowed takes 3 s to leave",
 			len(accounts)),
 		measured: fmt.Sprintf("**%d** (at most %d were sent)", most-limit, most),
-		meaning:  "A slot is taken by the check, not by the send, so that mails which are still on their way are counted.",
+		meaning:  "The check takes the slot, not the send. So mails that are still on their way count.",
 	}
 	if most != limit {
 		r.broken = fmt.Sprintf("%d were sent", most)
@@ -137,7 +140,7 @@ func changes(ctx context.Context, p *process) ([]row, error) {
 	raised := []change{{1, 1, 2}, {10, 6, 20}, {10, 10, 11}, {20, 20, 50}, {5, 0, 9}, {30, 29, 60}}
 	lowered := []change{{20, 12, 8}, {10, 10, 1}, {50, 30, 29}, {6, 6, 5}, {40, 20, 10}, {3, 3, 2}}
 	all := slices.Concat(raised, lowered)
-	accounts, err := p.enforce(ctx, "changes", limitsOf(all, false))
+	accounts, err := p.enforce(ctx, "changes", limitsOfChanges(all, false))
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +150,7 @@ func changes(ctx context.Context, p *process) ([]row, error) {
 			return nil, err
 		}
 	}
-	if accounts, err = p.enforce(ctx, "changes", limitsOf(all, true)); err != nil {
+	if accounts, err = p.enforce(ctx, "changes", limitsOfChanges(all, true)); err != nil {
 		return nil, err
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -171,10 +174,12 @@ func changes(ctx context.Context, p *process) ([]row, error) {
 	}
 	r := row{
 		what: "slots off after a limit changed in the middle of a window", ideal: "0",
-		how: fmt.Sprintf("%d accounts: after a raise, what is admitted at once against the new limit less what was sent; after a cut, what is admitted before enough has "+
+		how: fmt.Sprintf("%d accounts: after a raise, what is admitted at once against the new limit "+
+			"less what was sent; after a cut, what is admitted before enough has "+
 			"left the window, and not at the promised instant", len(all)),
 		measured: fmt.Sprintf("**%d**", total),
-		meaning:  "A new limit is held against what was really sent: a raise gives exactly the difference at once, a cut forgives nothing and forgets nothing.",
+		meaning: "A new limit is compared with what was really sent. A raise admits exactly the " +
+			"difference at once; a cut forgives nothing and forgets nothing.",
 	}
 	if total != 0 {
 		r.broken = fmt.Sprintf("%d slots were off", total)
@@ -182,7 +187,7 @@ func changes(ctx context.Context, p *process) ([]row, error) {
 	return []row{r}, nil
 }
 
-func limitsOf(all []change, after bool) (of []limits) {
+func limitsOfChanges(all []change, after bool) (of []limits) {
 	for _, c := range all {
 		n := c.from
 		if after {
@@ -208,8 +213,8 @@ func (a *account) offAfterRaise(ctx context.Context, c change) (off int, err err
 	return abs(admitted - (c.to - c.sent)), nil
 }
 
-// offAfterLower asks until the first check is admitted. That must be when so much has left the window that one more fits
-// below the new limit, as promised.
+// offAfterLower asks until the first check is admitted. That must be when so much has left the
+// window that one more fits below the new limit, as promised.
 func (a *account) offAfterLower(ctx context.Context, c change, sent []span) (off int, err error) {
 	d, err := a.check(ctx, 1, 0)
 	if err != nil {
@@ -221,7 +226,8 @@ func (a *account) offAfterLower(ctx context.Context, c change, sent []span) (off
 	// The last one that must leave; it did so a minute after the instant of its commit.
 	last := sent[c.sent-c.to]
 	promised := d.DeferredUntil.Time
-	if promised.Before(last.sent.Add(time.Minute)) || promised.After(last.answered.Add(time.Minute+time.Millisecond)) {
+	if promised.Before(last.sent.Add(time.Minute)) ||
+		promised.After(last.answered.Add(time.Minute+time.Millisecond)) {
 		off++
 	}
 	for {
@@ -232,8 +238,10 @@ func (a *account) offAfterLower(ctx context.Context, c change, sent []span) (off
 		switch {
 		case err != nil:
 			return 0, err
-		case next.allowed() && next.answered.Before(last.sent.Add(time.Minute)), !next.allowed() && !next.sent.Before(promised):
-			return off + 1, nil
+		case next.allowed() && next.answered.Before(last.sent.Add(time.Minute)):
+			return off + 1, nil // too early
+		case !next.allowed() && !next.sent.Before(promised):
+			return off + 1, nil // too late
 		case next.allowed():
 			return off, nil
 		}

@@ -20,14 +20,16 @@ func document(ctx context.Context, rows []row, took time.Duration) ([]byte, erro
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `# Fidelity, as measured
 
-How exactly a running Sluice does what it promises. `+"`make fidelity`"+` writes this page: it runs the binary as a process, calls it
-over HTTP, and fails if a promise is broken. The windows are real minutes.
+How exactly a running Sluice does what it promises. `+"`make fidelity`"+` writes this page: it runs the
+binary as a process, calls it over HTTP, and fails if a promise is broken. The windows are real
+minutes.
 
 On %s, %s, %s; commit %s; all in %s.
 
 | what | how | ideal | measured |
 |---|---|---|---|
-`, machine(), runtime.Version(), time.Now().UTC().Format(time.DateOnly), commit, took.Round(time.Second))
+`, machine(), runtime.Version(), time.Now().UTC().Format(time.DateOnly), commit,
+		took.Round(time.Second))
 	for _, r := range rows {
 		measured := r.measured
 		if r.broken != "" {
@@ -37,7 +39,7 @@ On %s, %s, %s; commit %s; all in %s.
 	}
 	b.WriteString("\n## What the rows say\n\n")
 	for _, r := range rows {
-		fmt.Fprintf(&b, "- **%s**: %s\n", upperFirst(r.what), r.meaning)
+		b.WriteString(item(fmt.Sprintf("**%s**: %s", upperFirst(r.what), r.meaning)))
 	}
 	b.WriteString(comparison)
 	return b.Bytes(), nil
@@ -48,19 +50,37 @@ const comparison = `
 
 These are properties of the algorithms, not measurements.
 
-- A **fixed window** counts from one minute of the clock to the next. A whole limit at the end of one and a whole limit at the
-  start of the next are both within it, and fall into the same sixty seconds: up to twice the limit.
-- A **sliding window counter** weighs the window before by how much of it is still in view, as if it had been sent evenly. A
-  burst was not: such a counter admits too much after one, or too little, depending on where in its window the burst was.
-- A **token bucket** that holds a limit's worth of tokens and refills at the limit's rate admits the full bucket, and meanwhile
-  what is refilled: up to twice the limit in the first window after a pause. One that is made small enough to never exceed
-  the limit also never lets a burst through that the provider would have taken.
-- Limiters that **count when a mail was sent**, and not when it was asked for, let all in that ask while the first are still
-  being sent. Those that count when it was asked for, and wait for a release, lose a slot with each caller that dies.
+- A **fixed window** counts from one minute of the clock to the next. A whole limit at the end of
+  one and a whole limit at the start of the next fall into the same sixty seconds: up to twice the
+  limit.
+- A **sliding window counter** weighs the previous window by how much of it is still in view, as if
+  its mails had been sent evenly. A burst was not. After one, such a counter admits too much or too
+  little, depending on where in its window the burst was.
+- A **token bucket** that holds a limit's worth of tokens and refills at the limit's rate admits the
+  full bucket, and what is refilled meanwhile: up to twice the limit in the first window after a
+  pause. A bucket that is small enough to never exceed the limit also never admits a burst that the
+  provider would have taken.
+- Limiters that **count when a mail was sent**, and not when it was asked for, admit all that ask
+  while the first are still being sent. Those that count when it was asked for, and wait for a
+  release, lose a slot with each caller that dies.
 
-Sluice keeps each send of a day, up to a resolution that [the guarantees](spec/guarantees.md) state, and counts from the check
-on. That is what the memory in [performance](performance.md) is for.
+Sluice keeps each send of a day, up to a resolution that [the guarantees](spec/guarantees.md) state,
+and counts from the check on. That is what the memory in [performance](performance.md) is for.
 `
+
+// item writes an item of a list, in lines of at most 100 columns.
+func item(text string) string {
+	var b strings.Builder
+	line := "-"
+	for word := range strings.FieldsSeq(text) {
+		if len(line)+1+len(word) > 100 {
+			b.WriteString(line + "\n")
+			line = " "
+		}
+		line += " " + word
+	}
+	return b.String() + line + "\n"
+}
 
 func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// callerOf is the environment variable that makes this program a caller: the URL, the account, how many slots to take,
-// and for how many seconds.
+// callerOf is the environment variable that makes this program a caller: the URL, the account, how
+// many slots to take, and for how many seconds.
 const callerOf = "SLUICE_FIDELITY_CALLER"
 
 // caller is the process that takes slots, says until when it has them, and waits to be killed.
@@ -108,23 +108,28 @@ func killed(ctx context.Context, p *process) ([]row, error) {
 		return nil, err
 	}
 	r := row{
-		what: "slots held after the callers that hold them were killed", ideal: "held until the deadline, then counted as sent for one window; 0 leaked",
-		how: fmt.Sprintf("%d processes take %d slots each for %d s and are killed with SIGKILL; the account's usage, four times a second",
+		what:  "slots held after the callers that hold them were killed",
+		ideal: "held until the deadline, then counted as sent for one window; 0 leaked",
+		how: fmt.Sprintf("%d processes take %d slots each for %d s and are killed with SIGKILL; the "+
+			"account's usage, four times a second",
 			callers, slotsPerCaller, callerTTL),
 		measured: fmt.Sprintf("%s; **%d leaked**", w.timeline(), w.leaked),
-		meaning: "Nobody has to clean up after a caller that died: its slots count as sent from their deadline on, since the mails may have left, and are free one " +
+		meaning: "Nobody has to clean up after a caller that died: its slots count as sent from their " +
+			"deadline on, since the mails may have left, and are free one " +
 			"window later, to the last one.",
 	}
 	switch {
 	case w.leaked > 0:
 		r.broken = fmt.Sprintf("%d slots were still held a window after their deadline", w.leaked)
 	case w.early > 0:
-		r.broken = fmt.Sprintf("%d slots were free before a window had passed since their deadline", w.early)
+		r.broken = fmt.Sprintf("%d slots were free before a window had passed since their deadline",
+			w.early)
 	}
 	return []row{r}, nil
 }
 
-// startAndKill starts the callers, and kills them once they have their slots. It returns the deadlines, sorted.
+// startAndKill starts the callers, and kills them once they have their slots. It returns the
+// deadlines, sorted.
 func startAndKill(ctx context.Context, a *account) ([]time.Time, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	until := make([][]time.Time, callers)
@@ -162,7 +167,8 @@ type sample struct {
 
 // watchSlots samples the usage until a little after the last slot must be free.
 func watchSlots(ctx context.Context, a *account, first, last time.Time) (w watch, err error) {
-	free := last.Add(time.Minute + time.Millisecond) // deadlines are told rounded down to the millisecond
+	// The API rounds deadlines down to the millisecond.
+	free := last.Add(time.Minute + time.Millisecond)
 	for {
 		sent := time.Now()
 		u, err := a.usage(ctx)
@@ -191,12 +197,14 @@ func watchSlots(ctx context.Context, a *account, first, last time.Time) (w watch
 // timeline tells the usage at some times: the last sample until then.
 func (w *watch) timeline() string {
 	var parts []string
-	for _, at := range []time.Duration{-time.Second, time.Second, 30 * time.Second, 59 * time.Second, 61 * time.Second} {
+	for _, at := range []time.Duration{-time.Second, time.Second, 30 * time.Second, 59 * time.Second,
+		61 * time.Second} {
 		n := 0
 		for n+1 < len(w.samples) && w.samples[n+1].at <= at {
 			n++
 		}
-		parts = append(parts, fmt.Sprintf("%+.0f s: %d/%d", at.Seconds(), w.samples[n].held, w.samples[n].counted))
+		parts = append(parts,
+			fmt.Sprintf("%+.0f s: %d/%d", at.Seconds(), w.samples[n].held, w.samples[n].counted))
 	}
 	return "held/counted, from the first deadline: " + strings.Join(parts, ", ")
 }

@@ -1,6 +1,6 @@
-// Command fidelity measures how exactly a running Sluice does what it promises, and writes the table of
-// docs/fidelity.md. It fails if a promise is broken. `make fidelity` runs it; it takes four minutes, as the windows are
-// real ones.
+// Command fidelity measures how exactly a running Sluice does what it promises, and writes the
+// table of docs/fidelity.md. It fails if a promise is broken. `make fidelity` runs it; it takes
+// four minutes, as the windows are real ones.
 //
 //   - main.go: which measures there are, and in which order.
 //   - process.go, calls.go: the binary as a process, and the calls to it.
@@ -57,8 +57,8 @@ type row struct {
 // measure measures something, on accounts of its own.
 type measure func(context.Context, *process) ([]row, error)
 
-// The measures share one Sluice. Those that ask now and then run at the same time, and before those that are a load:
-// that would be in the way of what is told to the millisecond.
+// The measures share one Sluice. The quiet ones run first and at the same time. The loud ones would
+// disturb what the quiet ones measure to the millisecond.
 var (
 	quiet = []measure{killed, promises, changes}
 	loud  = []measure{rollingRandom, rollingAdversarial, denied, overshoot}

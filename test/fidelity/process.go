@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/client/sluice"
 )
 
@@ -42,8 +43,13 @@ func startFolder(ctx context.Context, binary string) (*process, error) {
 }
 
 // start starts the binary and waits until it says where it serves.
-func start(ctx context.Context, binary string, environment []string, args ...string) (*process, error) {
-	args = append([]string{"serve", "--http-address", "127.0.0.1:0", "--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"}, args...)
+func start(
+	ctx context.Context, binary string, environment []string, args ...string,
+) (*process, error) {
+	args = append([]string{
+		"serve", "--http-address", "127.0.0.1:0", "--health-address", "127.0.0.1:0",
+		"--metrics-address", "127.0.0.1:0",
+	}, args...)
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = append(os.Environ(), environment...)
 	stderr, err := cmd.StderrPipe()
@@ -68,10 +74,11 @@ func start(ctx context.Context, binary string, environment []string, args ...str
 	return nil, errors.Join(errors.New("sluice ended instead of serving"), cmd.Wait())
 }
 
-// passOn shows what goes wrong in the log, but for what the end of the process interrupts.
+// passOn writes the errors of the log, except those of calls that the end of the process cut off.
 func passOn(lines *bufio.Scanner) {
 	for lines.Scan() {
-		if line := lines.Text(); strings.Contains(line, `"level":"ERROR"`) && !strings.Contains(line, "context canceled") {
+		if line := lines.Text(); strings.Contains(line, `"level":"ERROR"`) &&
+			!strings.Contains(line, "context canceled") {
 			fmt.Fprintln(os.Stderr, lines.Text())
 		}
 	}
@@ -101,13 +108,15 @@ func (l limits) yaml() string {
 	return "{" + strings.Join(parts, ", ") + "}"
 }
 
-// enforce writes the accounts of one measure, such as random-0, random-1, to a file, and waits until they are in force.
+// enforce writes the accounts of one measure, such as random-0, random-1, to a file, and waits
+// until they are in force.
 func (p *process) enforce(ctx context.Context, measure string, of []limits) ([]*account, error) {
 	var text strings.Builder
 	accounts := make([]*account, len(of))
 	for i, l := range of {
 		accounts[i] = &account{process: p, name: fmt.Sprintf("%s-%d", measure, i), limits: l}
-		fmt.Fprintf(&text, "---\napiVersion: sluice.dev/v1alpha1\nkind: MailAccount\nmetadata: {name: %s, namespace: %s}\nspec: {limits: %s}\n",
+		fmt.Fprintf(&text, "---\napiVersion: sluice.dev/v1alpha1\nkind: MailAccount\n"+
+			"metadata: {name: %s, namespace: %s}\nspec: {limits: %s}\n",
 			accounts[i].name, namespace, l.yaml())
 	}
 	temporary := filepath.Join(p.folder, measure+".new")
@@ -130,7 +139,7 @@ func (a *account) wait(ctx context.Context) error {
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		u, err := a.usage(ctx)
-		if err == nil && len(u.Windows) == 3 && limitOf(u.Windows[0].Limit) == a.minute && limitOf(u.Windows[1].Limit) == a.hour && limitOf(u.Windows[2].Limit) == a.day {
+		if err == nil && limitsOf(u) == a.limits {
 			return nil
 		}
 		if time.Now().After(deadline) {
@@ -142,11 +151,15 @@ func (a *account) wait(ctx context.Context) error {
 	}
 }
 
-func limitOf(n *int64) int {
-	if n == nil {
-		return 0
+// limitsOf reads the limits that are in force.
+func limitsOf(u httpv1.Usage) (l limits) {
+	for _, w := range u.Windows {
+		limit := map[string]*int{"minute": &l.minute, "hour": &l.hour, "day": &l.day}[w.Window]
+		if limit != nil && w.Limit != nil {
+			*limit = int(*w.Limit)
+		}
 	}
-	return int(*n)
+	return l
 }
 
 // sleep sleeps, unless the context ends.

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Promises are asked for one after the other, so that the checks around one seldom meet those around another.
+// The accounts ask one after the other, so that their checks seldom meet.
 const (
 	promised      = 240
 	promisedEvery = 150 * time.Millisecond
@@ -18,16 +18,16 @@ const (
 
 // promise is what became of one deferredUntil.
 type promise struct {
-	// off is the promise less the first instant of admission, taken as the middle of the first check that was
-	// admitted.
+	// off is the promise less the first instant of admission. That is taken as the middle of the
+	// first check that was admitted.
 	off time.Duration
-	// seen says that off is good to a step and the way of a request: that the first check that was admitted was
-	// answered within maxBracket of when the last one that was denied was sent. On a busy machine that may fail.
+	// seen reports whether off is exact: whether the first admitted check was answered within
+	// maxBracket of when the last denied one was sent. On a busy machine that may fail.
 	seen bool
-	// early says that a check was admitted that was answered more than a millisecond before the promise: it is
-	// rounded up to the next millisecond, and so was too late by more than that.
+	// early reports whether a check was admitted and answered more than a millisecond before the
+	// promise. The promise is rounded up to the next millisecond, and was too late by more than that.
 	early bool
-	// late says that a check was denied that was sent at the promised instant or after.
+	// late reports whether a check was denied that was sent at the promised instant or after it.
 	late bool
 }
 
@@ -80,17 +80,24 @@ func promiseRow(got []promise) row {
 	slices.Sort(off)
 	r := row{
 		what: "promised less actual first instant of admission", ideal: "0, to the millisecond",
-		how: fmt.Sprintf("%d full accounts, one after the other; a check every millisecond from 5 ms before `deferredUntil` until one is admitted, of which the middle between "+
-			"request and answer is taken, where that and the last denied one are at most %s apart", len(got), maxBracket),
-		measured: fmt.Sprintf("p50 **%s**, p99 **%s**, max **%s**, either way (%d of %d: for the others the machine was too busy); of all, **%d** denied at the promised "+
-			"instant, **%d** admitted a millisecond before", ms(quantile(off, 0.5)), ms(quantile(off, 0.99)), ms(quantile(off, 1)), len(off), len(got), late, early),
-		meaning: "Who comes back at `deferredUntil` is admitted, and nobody who came a millisecond earlier was; what is left is the step of a millisecond, and the way of a request.",
+		how: fmt.Sprintf("%d full accounts, one after the other; a check every millisecond from 5 ms "+
+			"before `deferredUntil` until one is admitted, of which the middle between request and "+
+			"answer is taken, where that and the last denied one are at most %s apart",
+			len(got), maxBracket),
+		measured: fmt.Sprintf("p50 **%s**, p99 **%s**, max **%s**, either way (%d of %d: for the "+
+			"others the machine was too busy); of all, **%d** denied at the promised instant, "+
+			"**%d** admitted a millisecond before",
+			ms(quantile(off, 0.5)), ms(quantile(off, 0.99)), ms(quantile(off, 1)),
+			len(off), len(got), late, early),
+		meaning: "A caller that comes back at `deferredUntil` is admitted, and one that comes a " +
+			"millisecond earlier is not. The rest is the step of a millisecond and the time of a request.",
 	}
 	switch {
 	case late > 0:
 		r.broken = fmt.Sprintf("%d checks at the promised instant were denied", late)
 	case early > 0:
-		r.broken = fmt.Sprintf("%d checks were admitted more than a millisecond before the promised instant", early)
+		r.broken = fmt.Sprintf("%d checks were admitted more than a millisecond before the promised "+
+			"instant", early)
 	case len(off) < len(got)/2:
 		r.broken = "the machine is too busy to tell"
 	}
@@ -134,7 +141,8 @@ func (a *account) promise(ctx context.Context) (p promise, err error) {
 	}
 }
 
-// sleepExactly sleeps until an instant. Go's timers can be a millisecond late; the last two are spun.
+// sleepExactly sleeps until an instant. Go's timers can be a millisecond late, so it spins for the
+// last two.
 func sleepExactly(ctx context.Context, at time.Time) error {
 	if err := sleep(ctx, time.Until(at.Add(-2*time.Millisecond))); err != nil {
 		return err

@@ -15,8 +15,10 @@ const rollingTime = 130 * time.Second
 // strategy is a way to send until the context ends.
 type strategy func(ctx context.Context, a *account, o *outbox) error
 
-// roll loads each account with its strategy and says how full its fullest minute got.
-func roll(ctx context.Context, p *process, measure string, of []limits, strategies []strategy) (most, least float64, mails int, err error) {
+// roll loads each account with its strategy. It returns how full the fullest minutes got.
+func roll(
+	ctx context.Context, p *process, measure string, of []limits, strategies []strategy,
+) (most, least float64, mails int, err error) {
 	accounts, err := p.enforce(ctx, measure, of)
 	if err != nil {
 		return 0, 0, 0, err
@@ -49,7 +51,9 @@ func roll(ctx context.Context, p *process, measure string, of []limits, strategi
 func rollingRow(load, how string, most, least float64, mails int) row {
 	r := row{
 		what: "most sent in any rolling minute ÷ limit, " + load, how: how,
-		ideal: "≤ 1", measured: fmt.Sprintf("**%.3f**, and no less than %.3f on any account (%d mails)", most, least, mails),
+		ideal: "≤ 1",
+		measured: fmt.Sprintf("**%.3f**, and no less than %.3f on any account (%d mails)",
+			most, least, mails),
 	}
 	if most > 1 {
 		r.broken = fmt.Sprintf("%.3f of the limit left within one minute", most)
@@ -63,14 +67,17 @@ func rollingRandom(ctx context.Context, p *process) ([]row, error) {
 		of = append(of, limits{minute: n})
 	}
 	most, least, mails, err := roll(ctx, p, "random", of, []strategy{atRandom})
-	r := rollingRow("random load", fmt.Sprintf("%d accounts with limits of 1 to 100 a minute, asked for three times as much at random for %s; mails leave up to "+
-		"seconds after their check and are committed up to seconds later, some are released, some callers die", len(of), rollingTime), most, least, mails)
-	r.meaning = "A provider that counts the mails as they leave never sees more than the limit in sixty seconds, whichever sixty seconds it looks at."
+	r := rollingRow("random load", fmt.Sprintf("%d accounts with limits of 1 to 100 a minute, asked "+
+		"for three times as much at random for %s; mails leave up to "+
+		"seconds after their check and are committed up to seconds later, some are released, some "+
+		"callers die", len(of), rollingTime), most, least, mails)
+	r.meaning = "A provider that counts the mails as they leave never sees more than the limit in " +
+		"sixty seconds, whichever sixty seconds it looks at."
 	return []row{r}, err
 }
 
-// atRandom asks for three times the limit. Of the mails one in ten does not leave, and one in thirty leaves from a caller
-// that then dies.
+// atRandom asks for three times the limit. Of the mails one in ten does not leave, and one in
+// thirty leaves from a caller that then dies.
 func atRandom(ctx context.Context, a *account, o *outbox) error {
 	group, ctx := errgroup.WithContext(ctx)
 	const callers, ttl = 4, 30
@@ -123,13 +130,17 @@ func rollingAdversarial(ctx context.Context, p *process) ([]row, error) {
 		of[i] = limits{minute: 10 + 10*(i%4)}
 	}
 	most, least, mails, err := roll(ctx, p, "adversarial", of, strategies)
-	r := rollingRow("adversarial load", fmt.Sprintf("%d accounts, for %s: bursts on both sides of each minute of the clock; ten callers at a time around each promised "+
-		"instant; slots held for seconds, with mails that leave at once or at the last moment", len(of), rollingTime), most, least, mails)
-	r.meaning = "There is no edge to aim at: neither the clock's minute, nor the instant at which a slot frees, nor a slow send lets one more mail through."
+	r := rollingRow("adversarial load", fmt.Sprintf("%d accounts, for %s: bursts on both sides of "+
+		"each minute of the clock; ten callers at a time around each promised "+
+		"instant; slots held for seconds, with mails that leave at once or at the last moment", len(of),
+		rollingTime), most, least, mails)
+	r.meaning = "No instant lets one more mail through: not the edge of the clock's minute, not the " +
+		"instant at which a slot frees, and not a slow send."
 	return []row{r}, err
 }
 
-// hammer lets ten callers ask without a pause until an instant. What is allowed leaves and is committed at once.
+// hammer lets ten callers ask without a pause until an instant. What is allowed leaves and is
+// committed at once.
 func hammer(ctx context.Context, a *account, o *outbox, until time.Time) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for range 10 {
@@ -149,7 +160,8 @@ func hammer(ctx context.Context, a *account, o *outbox, until time.Time) error {
 func aroundTheClock(ctx context.Context, a *account, o *outbox) error {
 	for {
 		edge := time.Now().Truncate(time.Minute).Add(time.Minute)
-		for _, at := range []time.Duration{-500 * time.Millisecond, -20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond} {
+		for _, at := range []time.Duration{-500 * time.Millisecond, -20 * time.Millisecond,
+			100 * time.Millisecond, 500 * time.Millisecond} {
 			if err := sleep(ctx, time.Until(edge.Add(at))); err != nil {
 				return err
 			}

@@ -27,8 +27,8 @@ func (o *outbox) left(cost int) {
 	o.mails = append(o.mails, mail{time.Now(), cost})
 }
 
-// fullest is the largest cost that left in any window of a length, wherever it begins. Mails that are a whole length
-// apart are in no window together.
+// fullest is the largest cost that left in any window of a length, wherever the window begins. No
+// window holds two mails that are a whole length apart.
 func (o *outbox) fullest(length time.Duration) (most int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -45,10 +45,12 @@ func (o *outbox) fullest(length time.Duration) (most int) {
 	return most
 }
 
-// slow is how a mail is sent: how long after the check it leaves, and how long after that it is committed.
+// slow is how a mail is sent: how long after the check it leaves, and how long after that it is
+// committed.
 type slow struct{ before, after time.Duration }
 
-// send asks once and, if that is allowed, sends. The slot is held for ttl seconds, which must be more than it takes.
+// send asks once and, if that is allowed, sends. The slot is held for ttl seconds, which must be
+// more than it takes.
 func (o *outbox) send(ctx context.Context, a *account, cost, ttl int, s slow) (decision, error) {
 	d, err := a.check(ctx, cost, ttl)
 	if err != nil || !d.allowed() {
@@ -65,12 +67,14 @@ func (o *outbox) send(ctx context.Context, a *account, cost, ttl int, s slow) (d
 	return d, err
 }
 
-// exponential is a random time with this mean, as between events that know nothing of each other, but at most ten of it.
+// exponential is a random time with this mean, as between independent events. It is at most ten
+// times the mean.
 func exponential(mean time.Duration) time.Duration {
 	return min(time.Duration(rand.ExpFloat64()*float64(mean)), 10*mean)
 }
 
-// quantile is one of a sorted list: 0.99 for p99. It is rounded up, so that 1 is the largest. Of nothing it is zero.
+// quantile is that of a sorted list: 0.99 for p99. It is rounded up, so 1 is the largest. For an
+// empty list it is zero.
 func quantile[T cmp.Ordered](sorted []T, q float64) (none T) {
 	if len(sorted) == 0 {
 		return none
