@@ -20,9 +20,13 @@ import (
 // The decision is Allow, Defer or Reject. A denial is no error. On an error there is no decision,
 // and the caller must not send; the Decision of the zero value is not Allow.
 //
-// An id names one attempt to send. Give one, so that the reservation can be committed even if the
-// process restarts. Where the request has none, Check makes a random one, so that it can repeat the
-// call; with Retry.MaxAttempts of 1 it leaves that to Sluice.
+// An id names one attempt to send. Give one, and store it with the mail: then the reservation can
+// be committed or released after any error, and after a restart of the process. Without an id,
+// Check makes a random one, so that it can repeat the call; if Retry.MaxAttempts is 1, Sluice makes
+// it.
+//
+// After ErrNoAnswer the reservation may be held nonetheless. If nobody releases it, it counts as
+// sent at its deadline.
 func (c *Client) Check(
 	ctx context.Context, account httpv1.Account, request httpv1.CheckRequest,
 ) (httpv1.CheckResponse, error) {

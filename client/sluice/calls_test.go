@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -270,11 +271,12 @@ func TestTheIDIsTheServersIfNothingIsRepeated(t *testing.T) {
 
 // TestConnectionsAreKept after responses, denials and problems.
 func TestConnectionsAreKept(t *testing.T) {
-	l, connections := newLimiter(perMinute(1)), 0
+	l := newLimiter(perMinute(1))
+	var connections atomic.Int32
 	api := httptest.NewUnstartedServer(server.New(server.Options{Limiter: l}))
 	api.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
-			connections++
+			connections.Add(1)
 		}
 	}
 	api.Start()
@@ -289,8 +291,8 @@ func TestConnectionsAreKept(t *testing.T) {
 			}
 		}
 	}
-	if connections != 1 {
-		t.Errorf("%d connections for 10 calls", connections)
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections for 10 calls", n)
 	}
 }
 

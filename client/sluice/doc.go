@@ -3,7 +3,7 @@
 //
 // A dispatcher checks before it sends a mail, and commits once the mail has left:
 //
-//	attempt := messageID + "/1"
+//	attempt := messageID // and messageID + "/2" for the next attempt
 //	decision, err := client.Check(ctx, account, httpv1.CheckRequest{ID: &attempt})
 //	if err != nil {
 //		return err // no decision: do not send
@@ -21,6 +21,8 @@
 //
 // The client repeats a call that Sluice could not answer; see [Retry]. A repeated call counts once,
 // because it names its reservation: a check by its ID, a commit or release by its Reservation.
+//
+// The client uses the time of package time alone, so tests can run it in a testing/synctest bubble.
 //
 //   - client.go: the client and its options.
 //   - calls.go, batches.go, list.go: the calls of the API.

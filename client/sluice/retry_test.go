@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -432,4 +434,53 @@ func TestAnAttemptIsBounded(t *testing.T) {
 			t.Errorf("%d requests took %s: %v", requests, took, err)
 		}
 	})
+}
+
+// TestFaultsOfARealNetwork holds the fakes above against what net/http really returns.
+func TestFaultsOfARealNetwork(t *testing.T) {
+	var requests atomic.Int32
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.Close() // instead of an answer
+	}))
+	defer api.Close()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "http://" + listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	twice := sluice.Options{Retry: sluice.Retry{MaxAttempts: 2, MinDelay: 1}}
+	for name, c := range map[string]struct {
+		url         string
+		reservation *string
+		repeated    bool
+	}{
+		"nobody listens, without an id":        {nobody, nil, true},
+		"nobody listens, with an id":           {nobody, new("id"), true},
+		"the connection breaks, without an id": {api.URL, nil, false},
+		"the connection breaks, with an id":    {api.URL, new("id"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requests.Store(0)
+			request := httpv1.CommitRequest{Reservation: c.reservation}
+			_, err := newClient(t, c.url, twice).Commit(t.Context(), account, request)
+			if !errors.Is(err, sluice.ErrNoAnswer) {
+				t.Fatalf("got %v", err)
+			}
+			if repeated := strings.Contains(err.Error(), "after 2 attempts"); repeated != c.repeated {
+				t.Errorf("repeated: %v, want %v: %v", repeated, c.repeated, err)
+			}
+			if n := requests.Load(); c.url == api.URL && (n == 2) != c.repeated {
+				t.Errorf("the server got %d requests", n)
+			}
+		})
+	}
 }
