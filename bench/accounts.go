@@ -31,12 +31,13 @@ func (r *run) find(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the accounts cannot be listed: %w", err)
 	}
-	switch n := len(r.accounts); {
-	case n == 0:
+	n := len(r.accounts)
+	if n == 0 {
 		return fmt.Errorf(`there is no account to use%s. Make some: pass what `+
 			`"sluice bench --print-accounts 100" prints to "kubectl apply -f -", or write it to a file `+
 			`in the folder of "sluice serve --accounts"`, r.config.selection())
-	case n < r.config.Accounts:
+	}
+	if n < r.config.Accounts {
 		r.note("There are only %d accounts to use%s, not %d.", n, r.config.selection(), r.config.Accounts)
 	}
 	return nil
