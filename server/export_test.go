@@ -62,3 +62,6 @@ func (s *Server) SetBudgets(bodies, answers int64) { s.bodies.limit, s.answers.l
 func (s *Server) InFlight() (bodies, answers int64) {
 	return s.bodies.used.Load(), s.answers.used.Load()
 }
+
+// After is after, for tests outside of the package.
+var After = after

@@ -26,7 +26,7 @@ func (s *Server) list(r *http.Request, a *answer) error {
 	}
 	out := httpv1.ListResponse{Accounts: make([]httpv1.Usage, len(usages))}
 	for i := range usages {
-		out.Accounts[i] = wireUsage(a.now, &usages[i])
+		out.Accounts[i] = convertUsage(a.now, &usages[i])
 	}
 	if more {
 		out.Continue = continueAfter(usages)

@@ -63,14 +63,14 @@ type handler func(http.ResponseWriter, *http.Request, limiter.Key)
 
 // newRouter has a handler for each route, one for each path with other methods, and one for all other paths.
 func (s *Server) newRouter(routes []route) *router {
-	rt := &router{notFound: s.observed(unknown, pathNotFound, false)}
+	rt := &router{notFound: s.instrumented(unknown, pathNotFound, false)}
 	allowed := map[string][]string{}
 	for _, r := range routes {
 		serve := r.serve
 		if r.takes.query == nil {
 			serve = r.withoutQuery()
 		}
-		rt.at(r.pattern).methods[r.method] = s.observed(r.name, serve, r.large)
+		rt.at(r.pattern).methods[r.method] = s.instrumented(r.name, serve, r.large)
 		allowed[r.pattern] = append(allowed[r.pattern], r.method)
 		if r.method == http.MethodGet {
 			rt.at(r.pattern).methods[http.MethodHead] = rt.at(r.pattern).methods[r.method]
@@ -79,7 +79,7 @@ func (s *Server) newRouter(routes []route) *router {
 	}
 	for pattern, methods := range allowed {
 		slices.Sort(methods)
-		rt.at(pattern).otherMethod = s.observed(unknown, methodNotAllowed(strings.Join(methods, ", ")), false)
+		rt.at(pattern).otherMethod = s.instrumented(unknown, methodNotAllowed(strings.Join(methods, ", ")), false)
 	}
 	return rt
 }

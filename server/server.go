@@ -1,13 +1,13 @@
 // Package server is the HTTP API over the limiter, as api/httpv1 and its openapi.yaml describe it.
 //
 //   - routes.go, router.go: the table of what is served where, and how it is found.
-//   - handle.go, body.go, query.go: how a request is read and answered.
-//   - calls.go, list.go: what each call does.
+//   - handle.go, request.go, response.go, query.go: how a request is read and answered.
+//   - handlers.go, convert.go, list.go: what each call does.
 //   - batch.go: the same for many at once.
 //   - problems.go: what each error is called.
 //   - budget.go, pool.go: how much memory requests may hold.
 //   - httpserver.go, listener.go: the limits of connections, and what a panic does.
-//   - metrics.go, observe.go, log.go, health.go: what is told about it.
+//   - metrics.go, instrument.go, log.go, health.go: what is told about it.
 package server
 
 import (

@@ -11,9 +11,9 @@ import (
 // slow is how long a request may take before it gets a line in the log.
 const slow = 250 * time.Millisecond
 
-// observed makes a handler of an endpoint: it writes the answer, counts and times it, and logs it
+// instrumented makes a handler of an endpoint: it writes the answer, counts and times it, and logs it
 // if it failed or was slow. A panic is not recovered; see HTTPServer.
-func (s *Server) observed(operation string, serve endpoint, large bool) handler {
+func (s *Server) instrumented(operation string, serve endpoint, large bool) handler {
 	m := s.metrics.of(operation)
 	return func(w http.ResponseWriter, r *http.Request, account limiter.Key) {
 		start := time.Now()

@@ -67,7 +67,7 @@ func (out *decision) setExhausted(now limiter.Instant, d *limiter.Decision) {
 	}
 }
 
-func wireUsage(now limiter.Instant, u *limiter.Usage) httpv1.Usage {
+func convertUsage(now limiter.Instant, u *limiter.Usage) httpv1.Usage {
 	out := httpv1.Usage{
 		Namespace: u.Key.Namespace,
 		Name:      u.Key.Name,

@@ -53,7 +53,7 @@ func (s *Server) usage(_ *http.Request, a *answer) (err error) {
 	if err != nil {
 		return err
 	}
-	a.out, err = appendJSON(a.out, wireUsage(a.now, &u))
+	a.out, err = appendJSON(a.out, convertUsage(a.now, &u))
 	return err
 }
 
