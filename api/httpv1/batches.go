@@ -75,60 +75,55 @@ type ReleaseItemResponse struct {
 	Problem *Problem `json:"problem,omitempty"`
 }
 
-var accountFields = fields[Account]{
-	{"namespace", func(a *Account, r *reader) error { return r.plain(&a.Namespace) }},
-	{"name", func(a *Account, r *reader) error { return r.plain(&a.Name) }},
+func (a *Account) fields(f []field) []field {
+	return append(f, field{name: "namespace", to: &a.Namespace}, field{name: "name", to: &a.Name})
 }
 
-var checkItemFields = join(
-	within(accountFields, func(i *CheckItem) *Account { return &i.Account }),
-	within(checkFields, func(i *CheckItem) *CheckRequest { return &i.CheckRequest }))
-
-var commitItemFields = join(
-	within(accountFields, func(i *CommitItem) *Account { return &i.Account }),
-	within(commitFields, func(i *CommitItem) *CommitRequest { return &i.CommitRequest }))
-
-var releaseItemFields = join(
-	within(accountFields, func(i *ReleaseItem) *Account { return &i.Account }),
-	within(releaseFields, func(i *ReleaseItem) *ReleaseRequest { return &i.ReleaseRequest }))
-
-var checkBatchFields = fields[CheckBatchRequest]{
-	{"checks", func(b *CheckBatchRequest, r *reader) error { return readList(r, checkItemFields, &b.Checks) }},
+func (i *CheckItem) fields(f []field) []field {
+	return i.CheckRequest.fields(i.Account.fields(f))
 }
 
-var commitBatchFields = fields[CommitBatchRequest]{
-	{"commits", func(b *CommitBatchRequest, r *reader) error { return readList(r, commitItemFields, &b.Commits) }},
+func (i *CommitItem) fields(f []field) []field {
+	return i.CommitRequest.fields(i.Account.fields(f))
 }
 
-var releaseBatchFields = fields[ReleaseBatchRequest]{
-	{"releases", func(b *ReleaseBatchRequest, r *reader) error { return readList(r, releaseItemFields, &b.Releases) }},
+func (i *ReleaseItem) fields(f []field) []field {
+	return i.ReleaseRequest.fields(i.Account.fields(f))
 }
 
-// Decode reads the batch's JSON, as strictly as that of a single request. More than MaxBatch items, and no list of them
-// at all, are a *Problem; what is wrong with the value of one item is left to whoever handles it.
+// Decode reads the batch's JSON, as strictly as that of a single request. It returns a *Problem if
+// there are more than MaxBatch items, or no list of them. It does not look at the values of items.
 func (b *CheckBatchRequest) Decode(body []byte) error {
-	return given("checks", &b.Checks, checkBatchFields.decode(body, b))
-}
-
-// Decode reads the batch's JSON; see CheckBatchRequest.Decode.
-func (b *CommitBatchRequest) Decode(body []byte) error {
-	return given("commits", &b.Commits, commitBatchFields.decode(body, b))
-}
-
-// Decode reads the batch's JSON; see CheckBatchRequest.Decode.
-func (b *ReleaseBatchRequest) Decode(body []byte) error {
-	return given("releases", &b.Releases, releaseBatchFields.decode(body, b))
-}
-
-// given wants a list to be there once a body was decoded, if only an empty one: without it the caller meant something
-// else.
-func given[T any](name string, list *[]T, err error) error {
-	if err == nil && *list == nil {
-		return InvalidField.Problem(name + " is missing: it lists 0 to " + strconv.Itoa(MaxBatch) + " items.")
+	err := decode(body, []field{{name: "checks", to: &b.Checks}})
+	if err == nil && b.Checks == nil {
+		return missingList("checks")
 	}
 	return err
 }
 
+// Decode reads the batch's JSON; see CheckBatchRequest.Decode.
+func (b *CommitBatchRequest) Decode(body []byte) error {
+	err := decode(body, []field{{name: "commits", to: &b.Commits}})
+	if err == nil && b.Commits == nil {
+		return missingList("commits")
+	}
+	return err
+}
+
+// Decode reads the batch's JSON; see CheckBatchRequest.Decode.
+func (b *ReleaseBatchRequest) Decode(body []byte) error {
+	err := decode(body, []field{{name: "releases", to: &b.Releases}})
+	if err == nil && b.Releases == nil {
+		return missingList("releases")
+	}
+	return err
+}
+
+// missingList is the problem of a batch without its list, which may be empty but not left out.
+func missingList(name string) error {
+	return InvalidField.Problem(
+		name + " is missing: it lists 0 to " + strconv.Itoa(MaxBatch) + " items.")
+}
 // Len is how many checks there are.
 func (b *CheckBatchRequest) Len() int { return len(b.Checks) }
 

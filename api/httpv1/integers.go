@@ -10,9 +10,9 @@ import (
 // and 1e0 are the same. One that is too large for 64 bits becomes the largest or smallest there
 // is, which no bound admits.
 func (r *reader) integer(to **int64) error {
-	c := r.next()
+	c := r.peek()
 	if c != '-' && (c < '0' || c > '9') {
-		return r.fail("%s must be an integer, not %s", r.field(), r.kind())
+		return r.fail("%s must be an integer, not %s", r.path(), r.kind())
 	}
 	start := r.at
 	if c == '-' {
@@ -20,7 +20,7 @@ func (r *reader) integer(to **int64) error {
 	}
 	whole := r.digits()
 	if len(whole) == 0 || whole[0] == '0' && len(whole) > 1 {
-		return r.fail("%s is not a number that JSON knows", r.field())
+		return r.fail("%s is not a number that JSON knows", r.path())
 	}
 	n, err := strconv.ParseInt(string(r.body[start:r.at]), 10, 64)
 	if err != nil {
@@ -52,19 +52,19 @@ func (r *reader) scientific(whole []byte, negative bool) (int64, error) {
 	if r.body[r.at] == '.' {
 		r.at++
 		if fraction = r.digits(); len(fraction) == 0 {
-			return 0, r.fail("%s is not a number that JSON knows", r.field())
+			return 0, r.fail("%s is not a number that JSON knows", r.path())
 		}
 	}
 	if r.at < len(r.body) && r.body[r.at]|0x20 == 'e' {
 		r.at++
 		var ok bool
 		if exponent, ok = r.exponent(); !ok {
-			return 0, r.fail("%s is not a number that JSON knows", r.field())
+			return 0, r.fail("%s is not a number that JSON knows", r.path())
 		}
 	}
 	n, ok := shift(whole, fraction, exponent, negative)
 	if !ok {
-		return 0, r.fail("%s must be an integer, without a fraction", r.field())
+		return 0, r.fail("%s must be an integer, without a fraction", r.path())
 	}
 	return n, nil
 }

@@ -28,26 +28,35 @@ type ReleaseRequest struct {
 	Reservation *string `json:"reservation,omitempty"`
 }
 
-var checkFields = fields[CheckRequest]{
-	{"id", func(q *CheckRequest, r *reader) error { return r.text(&q.ID) }},
-	{"cost", func(q *CheckRequest, r *reader) error { return r.integer(&q.Cost) }},
-	{"ttlSeconds", func(q *CheckRequest, r *reader) error { return r.integer(&q.TTLSeconds) }},
+// Decode reads the request's JSON, strictly; see docs/design/0003. An empty body stands for {}.
+func (q *CheckRequest) Decode(body []byte) error {
+	var buffer [maxFields]field
+	return decode(body, q.fields(buffer[:0]))
 }
 
-var commitFields = fields[CommitRequest]{
-	{"reservation", func(q *CommitRequest, r *reader) error { return r.text(&q.Reservation) }},
-	{"cost", func(q *CommitRequest, r *reader) error { return r.integer(&q.Cost) }},
+// Decode reads the request's JSON, strictly; see docs/design/0003. An empty body stands for {}.
+func (q *CommitRequest) Decode(body []byte) error {
+	var buffer [maxFields]field
+	return decode(body, q.fields(buffer[:0]))
 }
 
-var releaseFields = fields[ReleaseRequest]{
-	{"reservation", func(q *ReleaseRequest, r *reader) error { return r.text(&q.Reservation) }},
+// Decode reads the request's JSON, strictly; see docs/design/0003. An empty body stands for {}.
+func (q *ReleaseRequest) Decode(body []byte) error {
+	var buffer [maxFields]field
+	return decode(body, q.fields(buffer[:0]))
 }
 
-// Decode reads the request's JSON, strictly; see strictjson.go. Nothing, not even {}, stands for the defaults.
-func (q *CheckRequest) Decode(body []byte) error { return checkFields.decode(body, q) }
+func (q *CheckRequest) fields(f []field) []field {
+	return append(f,
+		field{name: "id", to: &q.ID},
+		field{name: "cost", to: &q.Cost},
+		field{name: "ttlSeconds", to: &q.TTLSeconds})
+}
 
-// Decode reads the request's JSON, strictly; see strictjson.go. Nothing, not even {}, stands for the defaults.
-func (q *CommitRequest) Decode(body []byte) error { return commitFields.decode(body, q) }
+func (q *CommitRequest) fields(f []field) []field {
+	return append(f, field{name: "reservation", to: &q.Reservation}, field{name: "cost", to: &q.Cost})
+}
 
-// Decode reads the request's JSON, strictly; see strictjson.go. Nothing, not even {}, stands for the defaults.
-func (q *ReleaseRequest) Decode(body []byte) error { return releaseFields.decode(body, q) }
+func (q *ReleaseRequest) fields(f []field) []field {
+	return append(f, field{name: "reservation", to: &q.Reservation})
+}

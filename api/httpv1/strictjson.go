@@ -8,13 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// The requests are flat objects of a few strings and integers, or lists of those, and they come with every mail. This
-// reader takes exactly those. It is stricter than encoding/json, which ignores case and lets a field come twice, and
-// says what to write instead; and it costs a tenth, which is measured in docs/performance.md.
+// The requests are flat objects of a few strings and integers, or lists of such objects. This
+// reader takes exactly those, strictly, and says what to write instead. docs/design/0003 says why
+// it is not encoding/json, docs/performance.md what it costs.
 
 // SyntaxError says what is wrong with a request's JSON.
 type SyntaxError struct {
-	// Offset is how many bytes of the body were read when it was noticed.
+	// Offset is how many bytes of the body had been read when the error was noticed.
 	Offset int
 	// Message says what to change.
 	Message string
@@ -22,126 +22,38 @@ type SyntaxError struct {
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("%s (at byte %d)", e.Message, e.Offset) }
 
-// fields are those that an object may have; read reads the value of one of them into a T.
-type fields[T any] []field[T]
-
-type field[T any] struct {
+// field is one field that an object may have: its name, and a pointer to where its value goes.
+type field struct {
 	name string
-	read func(*T, *reader) error
+	to   any // *string, **string, **int64, or a pointer to a list of items
+	seen bool
 }
 
-// join makes one list of several.
-func join[T any](parts ...fields[T]) (all fields[T]) {
-	for _, part := range parts {
-		all = append(all, part...)
-	}
-	return all
+// object is a pointer to a struct that is read from a JSON object.
+type object[T any] interface {
+	*T
+	// fields appends the fields of the object.
+	fields([]field) []field
 }
 
-// within makes fields of a T of those of a part of it.
-func within[T, Part any](of fields[Part], part func(*T) *Part) (lifted fields[T]) {
-	for _, f := range of {
-		lifted = append(lifted, field[T]{f.name, func(into *T, r *reader) error { return f.read(part(into), r) }})
-	}
-	return lifted
-}
+// maxFields is the number of fields that the largest object has.
+const maxFields = 5
 
 // decode reads a body that is one JSON object, or empty. Nothing may follow the object.
-func (f fields[T]) decode(body []byte, into *T) error {
-	r := &reader{body: body, index: -1}
-	if r.next() == 0 && r.at == len(body) {
+func decode(body []byte, fields []field) error {
+	r := reader{body: body, index: -1}
+	if r.peek() == 0 && r.at == len(body) {
 		return nil
 	}
-	if r.next() != '{' || bytes.HasPrefix(body, []byte("{\x00")) {
+	if r.peek() != '{' || bytes.HasPrefix(body, []byte("{\x00")) {
 		return r.noObject()
 	}
-	if err := f.read(r, into); err != nil {
+	if err := r.object(fields); err != nil {
 		return err
 	}
-	if r.next(); r.at < len(body) {
+	if r.peek(); r.at < len(body) {
 		return r.fail("nothing may follow the JSON object")
 	}
-	return nil
-}
-
-// read reads an object. Names match exactly and come once.
-func (f fields[T]) read(r *reader, into *T) error {
-	r.take('{')
-	var seen uint
-	for n := 0; !r.take('}'); n++ {
-		if n > 0 && !r.take(',') {
-			return r.fail("expected , or } after a field")
-		}
-		name, err := r.str("a field's name in double quotes")
-		if err != nil {
-			return err
-		}
-		i := f.index(name)
-		if i < 0 {
-			return r.fail("there is no field %q; the fields are %s", Excerpt(string(name)), f.names())
-		}
-		if seen&(1<<i) != 0 {
-			return r.fail("the field %q comes twice", f[i].name)
-		}
-		seen |= 1 << i
-		if !r.take(':') {
-			return r.fail("expected : after the field's name %q", f[i].name)
-		}
-		r.next()
-		r.name = f[i].name
-		if err := f[i].read(into, r); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f fields[T]) index(name []byte) int {
-	for i := range f {
-		if f[i].name == string(name) {
-			return i
-		}
-	}
-	return -1
-}
-
-// names lists the fields, for people.
-func (f fields[T]) names() string {
-	var list []string
-	for i := range f {
-		list = append(list, f[i].name)
-	}
-	if last := len(list) - 1; last > 0 {
-		return strings.Join(list[:last], ", ") + " and " + list[last]
-	}
-	return list[0]
-}
-
-// readList reads an array of at most MaxBatch objects.
-func readList[T any](r *reader, f fields[T], to *[]T) error {
-	if !r.take('[') {
-		return r.fail("%s must be an array, not %s", r.field(), r.kind())
-	}
-	r.list = r.name
-	list := []T{}
-	for r.index = 0; !r.take(']'); r.index++ {
-		if r.index > 0 && !r.take(',') {
-			return r.fail("expected , or ] after an element of %s", r.list)
-		}
-		if r.index == MaxBatch {
-			return InvalidField.Problem(fmt.Sprintf("%s can have at most %d elements; send the others in another request.", r.list, MaxBatch))
-		}
-		if r.next() != '{' {
-			return r.fail("%s[%d] must be an object, not %s", r.list, r.index, r.kind())
-		}
-		var item T
-		if err := f.read(r, &item); err != nil {
-			return err
-		}
-		list = append(list, item)
-	}
-	r.index = -1
-	*to = list
 	return nil
 }
 
@@ -149,19 +61,125 @@ func readList[T any](r *reader, f fields[T], to *[]T) error {
 type reader struct {
 	body []byte
 	at   int
-	// Where that is, for messages: the field whose value comes next, and the list and index that it is in, if any
-	// (-1: none).
+	// For messages: the field whose value comes next, and the list and the index of the item that
+	// has this field. The index is -1 outside of a list.
 	name, list string
 	index      int
 }
 
-// fail is an error at this position.
+// object reads an object. Names match exactly, and each may come once.
+func (r *reader) object(fields []field) error {
+	for i := range fields {
+		fields[i].seen = false
+	}
+	r.skip('{')
+	for n := 0; !r.skip('}'); n++ {
+		if n > 0 && !r.skip(',') {
+			return r.fail("expected , or } after a field")
+		}
+		name, err := r.str("a field's name in double quotes")
+		if err != nil {
+			return err
+		}
+		f := find(fields, name)
+		if f == nil {
+			return r.fail("there is no field %q; the fields are %s",
+				Excerpt(string(name)), names(fields))
+		}
+		if f.seen {
+			return r.fail("the field %q comes twice", f.name)
+		}
+		f.seen = true
+		if !r.skip(':') {
+			return r.fail("expected : after the field's name %q", f.name)
+		}
+		r.name = f.name
+		if err := r.value(f.to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func find(fields []field, name []byte) *field {
+	for i := range fields {
+		if fields[i].name == string(name) {
+			return &fields[i]
+		}
+	}
+	return nil
+}
+
+// names lists the names of fields, for people.
+func names(fields []field) string {
+	var list []string
+	for i := range fields {
+		list = append(list, fields[i].name)
+	}
+	if last := len(list) - 1; last > 0 {
+		return strings.Join(list[:last], ", ") + " and " + list[last]
+	}
+	return list[0]
+}
+
+// value reads the value of a field.
+func (r *reader) value(to any) error {
+	switch to := to.(type) {
+	case *string:
+		return r.text(to)
+	case **string:
+		*to = new(string)
+		return r.text(*to)
+	case **int64:
+		return r.integer(to)
+	case *[]CheckItem:
+		return readList(r, to)
+	case *[]CommitItem:
+		return readList(r, to)
+	case *[]ReleaseItem:
+		return readList(r, to)
+	}
+	panic(fmt.Sprintf("no value is read into a %T", to))
+}
+
+// readList reads an array of at most MaxBatch objects.
+func readList[T any, P object[T]](r *reader, to *[]T) error {
+	if r.peek() != '[' {
+		return r.fail("%s must be an array, not %s", r.path(), r.kind())
+	}
+	r.skip('[')
+	r.list = r.name
+	item, items := new(T), []T{}
+	fields := P(item).fields(nil)
+	for r.index = 0; !r.skip(']'); r.index++ {
+		if r.index > 0 && !r.skip(',') {
+			return r.fail("expected , or ] after an element of %s", r.list)
+		}
+		if r.index == MaxBatch {
+			return InvalidField.Problem(fmt.Sprintf(
+				"%s can have at most %d elements; send the others in another request.", r.list, MaxBatch))
+		}
+		if r.peek() != '{' {
+			return r.fail("%s[%d] must be an object, not %s", r.list, r.index, r.kind())
+		}
+		*item = *new(T)
+		if err := r.object(fields); err != nil {
+			return err
+		}
+		items = append(items, *item)
+	}
+	r.index = -1
+	*to = items
+	return nil
+}
+
+// fail returns an error at this position.
 func (r *reader) fail(format string, args ...any) error {
 	return &SyntaxError{Offset: r.at, Message: fmt.Sprintf(format, args...)}
 }
 
-// noObject says what a body is instead of a JSON object. Some programs write a byte order mark, or
-// UTF-16, without being asked to.
+// noObject is the error for a body that does not begin with an object. Some programs write a byte
+// order mark or UTF-16 without being asked to.
 func (r *reader) noObject() error {
 	switch {
 	case bytes.HasPrefix(r.body, []byte("\xef\xbb\xbf")):
@@ -174,16 +192,16 @@ func (r *reader) noObject() error {
 	return r.fail("the body must be a JSON object, such as {}")
 }
 
-// field is the field whose value comes next, with the list it is in.
-func (r *reader) field() string {
+// path names the field whose value comes next, such as cost or checks[7].cost.
+func (r *reader) path() string {
 	if r.index < 0 {
 		return r.name
 	}
 	return fmt.Sprintf("%s[%d].%s", r.list, r.index, r.name)
 }
 
-// next skips white space and returns the byte after it, 0 at the end.
-func (r *reader) next() byte {
+// peek skips white space and returns the byte after it, or 0 at the end of the body.
+func (r *reader) peek() byte {
 	for ; r.at < len(r.body); r.at++ {
 		switch c := r.body[r.at]; c {
 		case ' ', '\t', '\r', '\n':
@@ -194,24 +212,25 @@ func (r *reader) next() byte {
 	return 0
 }
 
-// take skips white space and one byte, if it is c.
-func (r *reader) take(c byte) bool {
-	if r.next() != c {
+// skip skips white space, and the byte after it if that is c. It reports whether it was.
+func (r *reader) skip(c byte) bool {
+	if r.peek() != c {
 		return false
 	}
 	r.at++
 	return true
 }
 
-// str reads a string. The bytes may be part of the body.
+// str reads a string, or fails with what was expected. The bytes may be part of the body.
 func (r *reader) str(what string) ([]byte, error) {
-	if r.next() != '"' {
+	if r.peek() != '"' {
 		return nil, r.fail("expected %s", what)
 	}
 	start := r.at
 	ascii, escaped := true, false
 	for r.at++; r.at < len(r.body); r.at++ {
-		switch c := r.body[r.at]; {
+		c := r.body[r.at]
+		switch {
 		case c == '"':
 			r.at++
 			if ascii && !escaped {
@@ -220,7 +239,7 @@ func (r *reader) str(what string) ([]byte, error) {
 			return r.unquote(r.body[start:r.at])
 		case c == '\\':
 			escaped = true
-			r.at++ // whatever follows is no closing quote
+			r.at++ // the byte after it does not close the string
 		case c < 0x20:
 			return nil, r.fail("a string contains a control character; write it as \\u%04x", c)
 		case c >= utf8.RuneSelf:
@@ -241,25 +260,19 @@ func (r *reader) unquote(quoted []byte) ([]byte, error) {
 	return []byte(s), nil
 }
 
-// plain reads a string value.
-func (r *reader) plain(to *string) error {
-	if r.next() != '"' {
-		return r.fail("%s must be a string, not %s", r.field(), r.kind())
+// text reads a string value.
+func (r *reader) text(to *string) error {
+	if r.peek() != '"' {
+		return r.fail("%s must be a string, not %s", r.path(), r.kind())
 	}
 	s, err := r.str("")
 	*to = string(s)
 	return err
 }
 
-// text reads a string value that may be left out.
-func (r *reader) text(to **string) error {
-	*to = new(string)
-	return r.plain(*to)
-}
-
 // kind names the type of the value that comes next.
 func (r *reader) kind() string {
-	switch r.next() {
+	switch r.peek() {
 	case '"':
 		return "a string"
 	case '{':
