@@ -1,83 +1,106 @@
 package server
 
 import (
-	"encoding/json"
-	"net/http"
-
 	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// batch is a pointer to a list of requests that can be read from JSON.
-type batch[Req, List any] interface {
-	*List
-	Decode([]byte) error
-	Len() int
-	Item(i int) (httpv1.Account, *Req)
+// A batch as a whole is refused if its JSON is wrong, or if the limiter would refuse every item
+// now: a caller who looks at the status alone must be safe. What is wrong with one item is the
+// result of that item.
+
+func (s *Server) checkBatch(q *request, r *response) error {
+	var batch httpv1.CheckBatchRequest
+	if err := s.read(q, httpv1.MaxBatchBytes, &batch); err != nil {
+		return err
+	}
+	if err := s.limiter.Admits(); err != nil {
+		return err
+	}
+	return handleItems(s, q, r, batch.Checks,
+		func(item *httpv1.CheckItem, now limiter.Instant) (checkResponse, error) {
+			k, err := itemKey(item.Account)
+			if err != nil {
+				return checkResponse{}, err
+			}
+			return s.check(k, &item.CheckRequest, now)
+		})
 }
 
-// handleBatch makes an endpoint of a call that is made for each item of a batch, in order. What an item is refused with
-// is its result. An error is what is wrong with the request as a whole, or that the limiter refuses every item now: a
-// caller who looks at the status alone must be safe.
-func handleBatch[Req, List any, P batch[Req, List]](
-	operation string, refuses func(*limiter.Limiter) error, do call[Req],
-) endpoint {
-	return func(s *Server, r *http.Request, a *answer) error {
-		body, err := s.readBody(r, a, httpv1.MaxBatchBytes)
+func (s *Server) commitBatch(q *request, r *response) error {
+	var batch httpv1.CommitBatchRequest
+	if err := s.read(q, httpv1.MaxBatchBytes, &batch); err != nil {
+		return err
+	}
+	if err := s.loaded(); err != nil {
+		return err
+	}
+	return handleItems(s, q, r, batch.Commits,
+		func(item *httpv1.CommitItem, now limiter.Instant) (endResponse, error) {
+			k, err := itemKey(item.Account)
+			if err != nil {
+				return endResponse{}, err
+			}
+			return s.commit(k, &item.CommitRequest, now)
+		})
+}
+
+func (s *Server) releaseBatch(q *request, r *response) error {
+	var batch httpv1.ReleaseBatchRequest
+	if err := s.read(q, httpv1.MaxBatchBytes, &batch); err != nil {
+		return err
+	}
+	if err := s.loaded(); err != nil {
+		return err
+	}
+	return handleItems(s, q, r, batch.Releases,
+		func(item *httpv1.ReleaseItem, now limiter.Instant) (endResponse, error) {
+			k, err := itemKey(item.Account)
+			if err != nil {
+				return endResponse{}, err
+			}
+			return s.release(k, &item.ReleaseRequest, now)
+		})
+}
+
+// handleItems handles the items of a batch in order, and responds with a list of their results.
+func handleItems[Item any, Resp encoder](
+	s *Server, q *request, r *response, items []Item,
+	do func(*Item, limiter.Instant) (Resp, error),
+) error {
+	if !r.share.acquire(s.responses, itemBytes*len(items)) {
+		return errResponses
+	}
+	now := s.clock.Now()
+	r.body = append(r.body, `{"results":[`...)
+	for i := range items {
+		if i > 0 {
+			r.body = append(r.body, ',')
+		}
+		result, err := do(&items[i], now)
 		if err != nil {
-			return err
+			r.body = s.appendFailure(r.body, q, err)
+			continue
 		}
-		var list List
-		if err := P(&list).Decode(body); err != nil {
-			return err
-		}
-		if err := refuses(s.limiter); err != nil {
-			return err
-		}
-		if !a.reply.take(s.answers, itemBytes*P(&list).Len()) {
-			return errAnswers
-		}
-		a.now = s.clock.Now()
-		a.out = append(a.out, `{"results":[`...)
-		for i := range P(&list).Len() {
-			if i > 0 {
-				a.out = append(a.out, ',')
-			}
-			account, req := P(&list).Item(i)
-			if err := do.item(s, account, req, a); err != nil {
-				p := s.problem(r, operation, err)
-				s.metrics.itemFailed(operation, p)
-				a.failItem(p)
-			}
-		}
-		a.out = append(a.out, "]}\n"...)
-		a.retryAfter = 0 // each result has its own
-		return nil
+		r.body = result.AppendJSON(r.body)
 	}
+	r.body = append(r.body, "]}\n"...)
+	return nil
 }
 
-// item makes the call for one item and appends its result.
-func (do call[Req]) item(s *Server, account httpv1.Account, req *Req, a *answer) error {
-	if account.Namespace == "" || account.Name == "" {
-		return httpv1.InvalidField.Problem("namespace and name must say which MailAccount is meant.")
+// itemKey returns the account that an item names.
+func itemKey(a httpv1.Account) (limiter.Key, error) {
+	if a.Namespace == "" || a.Name == "" {
+		return limiter.Key{}, httpv1.InvalidField.Problem(
+			"namespace and name must say which MailAccount is meant.")
 	}
-	reply, err := do(s, limiter.Key{Namespace: account.Namespace, Name: account.Name}, req, a)
-	if err == nil {
-		a.out = reply.AppendJSON(a.out)
-	}
-	return err
+	return limiter.Key{Namespace: a.Namespace, Name: a.Name}, nil
 }
 
-// failItem appends the problem of one item.
-func (a *answer) failItem(p *httpv1.Problem) {
-	a.out = append(a.out, `{"problem":`...)
-	a.out = append(appendProblem(a.out, p), '}')
-}
-
-func appendProblem(b []byte, p *httpv1.Problem) []byte {
-	text, err := json.Marshal(p)
-	if err != nil { // cannot be: a problem is three strings and a number
-		panic(err)
-	}
-	return append(b, text...)
+// appendFailure appends the result of an item that failed, and counts it.
+func (s *Server) appendFailure(b []byte, q *request, err error) []byte {
+	p := s.problem(q, err)
+	s.metrics.itemFailed(q.operation, p)
+	b = append(b, `{"problem":`...)
+	return append(appendProblem(b, p), '}')
 }

@@ -7,10 +7,14 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// From the limiter's words to those of the API. The limiter speaks of durations from now; callers get instants, rounded
-// up to the millisecond, so that whoever comes back at the instant is not early.
+// This file turns what the limiter says into the words of the API. The limiter speaks of durations
+// from now. Callers get instants, rounded up to the millisecond, so that nobody comes back early.
 
-var verdicts = [...]string{limiter.Allowed: httpv1.Allow, limiter.Deferred: httpv1.Defer, limiter.Rejected: httpv1.Reject}
+var verdicts = [...]string{
+	limiter.Allowed:  httpv1.Allow,
+	limiter.Deferred: httpv1.Defer,
+	limiter.Rejected: httpv1.Reject,
+}
 
 var behaviors = [...]string{limiter.Defer: httpv1.Defer, limiter.Reject: httpv1.Reject}
 
@@ -21,51 +25,81 @@ var outcomes = [...]string{
 	limiter.Released:   httpv1.Released,
 }
 
-// suspendedRetryAfter is when to ask again about a suspended account, in seconds: nobody knows when it ends, and asking
-// every minute is no burden.
+// suspendedRetryAfter is when to ask again about a suspended account, in seconds. Nobody knows when
+// the suspension ends, and a check every minute is no burden.
 const suspendedRetryAfter = 60
 
-// decision is an httpv1.Decision with all that it may point to, so that one can be written without allocating any of it.
-type decision struct {
-	httpv1.CheckResponse
-	remaining, millis int64
-	reservation       httpv1.Reservation
-	until             httpv1.Time
-	exhausted         [len(limiter.Decision{}.Windows)]httpv1.ExhaustedWindow
+// maxWindows is how many windows an account has: minute, hour and day.
+const maxWindows = 3
+
+// checkResponse is the response to a check: what was decided, for which id, and when.
+type checkResponse struct {
+	decision limiter.Decision
+	id       string
+	now      limiter.Instant
 }
 
-// set makes it the answer to a check of this id.
-func (out *decision) set(now limiter.Instant, d *limiter.Decision, id string) {
-	out.CheckResponse = httpv1.CheckResponse{Decision: verdicts[d.Verdict]}
+// AppendJSON appends the httpv1.CheckResponse of the decision. Nothing of it is on the heap.
+func (c checkResponse) AppendJSON(b []byte) []byte {
+	d := &c.decision
+	out := httpv1.CheckResponse{Decision: verdicts[d.Verdict]}
 	switch {
 	case d.Verdict == limiter.Allowed:
-		var limited bool
-		if out.remaining, limited = d.Remaining(); limited {
-			out.Remaining = &out.remaining
+		if remaining, limited := d.Remaining(); limited {
+			out.Remaining = &remaining
 		}
-		expiresAt := httpv1.Time{Time: time.Unix(0, now.Wall+int64(d.ExpiresIn))}
-		out.reservation = httpv1.Reservation{ID: id, Cost: d.Cost, ExpiresAt: expiresAt}
-		out.Reservation = &out.reservation
+		expiresAt := httpv1.Time{Time: time.Unix(0, c.now.Wall+int64(d.ExpiresIn))}
+		out.Reservation = &httpv1.Reservation{ID: c.id, Cost: d.Cost, ExpiresAt: expiresAt}
 	case d.Suspended:
 		out.Reason = httpv1.ReasonSuspended
 	default:
-		out.until, out.millis = after(now, d.RetryAfter)
-		out.DeferredUntil, out.RetryAfterMillis = &out.until, &out.millis
-		out.setExhausted(now, d)
+		until, millis := after(c.now, d.RetryAfter)
+		out.DeferredUntil, out.RetryAfterMillis = &until, &millis
+		out.Exhausted = appendExhausted(make([]httpv1.ExhaustedWindow, 0, maxWindows), c.now, d)
 	}
+	return out.AppendJSON(b)
 }
 
-func (out *decision) setExhausted(now limiter.Instant, d *limiter.Decision) {
-	out.Exhausted = out.exhausted[:0]
-	for i := range d.Windows {
-		if w := &d.Windows[i]; w.Full {
-			freeAt, _ := after(now, w.FreeIn)
-			out.Exhausted = append(out.Exhausted, httpv1.ExhaustedWindow{
-				Window: limiter.Window(i).String(), Limit: w.Limit, Used: w.Used, InFlight: w.InFlight, FreeAt: freeAt,
-			})
-		}
+// RetryAfter is when to ask again after a denial: not before the instant that the body tells.
+func (c checkResponse) RetryAfter() int64 {
+	switch {
+	case c.decision.Verdict == limiter.Allowed:
+		return 0
+	case c.decision.Suspended:
+		return suspendedRetryAfter
 	}
+	_, millis := after(c.now, c.decision.RetryAfter)
+	return ceil(millis, 1000)
 }
+
+func appendExhausted(
+	to []httpv1.ExhaustedWindow, now limiter.Instant, d *limiter.Decision,
+) []httpv1.ExhaustedWindow {
+	for i := range d.Windows {
+		w := &d.Windows[i]
+		if !w.Full {
+			continue
+		}
+		freeAt, _ := after(now, w.FreeIn)
+		to = append(to, httpv1.ExhaustedWindow{
+			Window: limiter.Window(i).String(),
+			Limit:  w.Limit, Used: w.Used, InFlight: w.InFlight, FreeAt: freeAt,
+		})
+	}
+	return to
+}
+
+// endResponse is the response to a commit or a release. Both have the same JSON.
+type endResponse struct{ outcome limiter.Outcome }
+
+// AppendJSON appends the httpv1.CommitResponse or httpv1.ReleaseResponse.
+func (e endResponse) AppendJSON(b []byte) []byte {
+	out := httpv1.CommitResponse{Outcome: outcomes[e.outcome]}
+	return out.AppendJSON(b)
+}
+
+// RetryAfter is 0: there is nothing to wait for.
+func (endResponse) RetryAfter() int64 { return 0 }
 
 func convertUsage(now limiter.Instant, u *limiter.Usage) httpv1.Usage {
 	out := httpv1.Usage{
@@ -82,38 +116,28 @@ func convertUsage(now limiter.Instant, u *limiter.Usage) httpv1.Usage {
 	}
 	for i := range u.Windows {
 		w := &u.Windows[i]
-		wire := httpv1.WindowUsage{Window: limiter.Window(i).String(), Used: w.Used}
+		window := httpv1.WindowUsage{Window: limiter.Window(i).String(), Used: w.Used}
 		if w.Limit > 0 {
 			remaining := w.Remaining()
-			wire.Limit, wire.Remaining = &w.Limit, &remaining
+			window.Limit, window.Remaining = &w.Limit, &remaining
 		}
 		if w.Full {
 			freeAt, _ := after(now, w.FreeIn)
-			wire.FreeAt = &freeAt
+			window.FreeAt = &freeAt
 		}
-		out.Windows[i] = wire
+		out.Windows[i] = window
 	}
 	return out
 }
 
-// after is the first whole millisecond that is not before now + wait, and how many milliseconds that is from now,
-// rounded up.
+// after returns the first whole millisecond that is not before now + wait, and how many
+// milliseconds it is from now to then, rounded up.
 func after(now limiter.Instant, wait time.Duration) (at httpv1.Time, millis int64) {
 	const millisecond = int64(time.Millisecond)
 	instant := ceil(now.Wall+int64(wait), millisecond)
-	return httpv1.Time{Time: time.UnixMilli(instant)}, max(1, ceil(instant*millisecond-now.Wall, millisecond))
+	millis = max(1, ceil(instant*millisecond-now.Wall, millisecond))
+	return httpv1.Time{Time: time.UnixMilli(instant)}, millis
 }
 
-// retryAfterSeconds is the Retry-After of a denial, rounded up, or 0.
-func retryAfterSeconds(d *httpv1.CheckResponse) int64 {
-	switch {
-	case d.RetryAfterMillis != nil:
-		return ceil(*d.RetryAfterMillis, 1000)
-	case d.Reason == httpv1.ReasonSuspended:
-		return suspendedRetryAfter
-	}
-	return 0
-}
-
-// ceil is n/unit, rounded up, for positive numbers.
+// ceil divides positive numbers, and rounds up.
 func ceil(n, unit int64) int64 { return (n + unit - 1) / unit }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net/http"
 	"slices"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
@@ -18,7 +17,7 @@ type Operation struct {
 func Operations() []Operation {
 	all := make([]Operation, 0, len(routes))
 	for _, r := range routes {
-		all = append(all, Operation{r.name, r.method, r.pattern, r.takes.query, r.takes.body})
+		all = append(all, Operation{r.name, r.method, r.pattern, r.inputs.query, r.inputs.body})
 	}
 	return all
 }
@@ -28,11 +27,11 @@ func NewBefore(o Options, operation string, first func() error) *Server {
 	table := slices.Clone(routes)
 	for i := range table {
 		if serve := table[i].serve; table[i].name == operation {
-			table[i].serve = func(s *Server, r *http.Request, a *answer) error {
+			table[i].serve = func(s *Server, q *request, r *response) error {
 				if err := first(); err != nil {
 					return err
 				}
-				return serve(s, r, a)
+				return serve(s, q, r)
 			}
 		}
 	}
@@ -46,8 +45,16 @@ func NewWithFailingItems(o Options, err error) *Server {
 	table := slices.Clone(routes)
 	for i := range table {
 		if table[i].name == "checkBatch" {
-			table[i].serve = handleBatch[httpv1.CheckRequest, httpv1.CheckBatchRequest]("checkBatch", isLoaded,
-				func(*Server, limiter.Key, *httpv1.CheckRequest, *answer) (encoder, error) { return nil, err })
+			table[i].serve = func(s *Server, q *request, r *response) error {
+				var batch httpv1.CheckBatchRequest
+				if err := s.read(q, httpv1.MaxBatchBytes, &batch); err != nil {
+					return err
+				}
+				return handleItems(s, q, r, batch.Checks,
+					func(*httpv1.CheckItem, limiter.Instant) (checkResponse, error) {
+						return checkResponse{}, err
+					})
+			}
 		}
 	}
 	s := New(o)
@@ -55,12 +62,14 @@ func NewWithFailingItems(o Options, err error) *Server {
 	return s
 }
 
-// SetBudgets sets what requests in flight may hold: bytes of bodies, and of answers.
-func (s *Server) SetBudgets(bodies, answers int64) { s.bodies.limit, s.answers.limit = bodies, answers }
+// SetBudgets sets what requests in flight may hold: bytes of bodies, and of responses.
+func (s *Server) SetBudgets(bodies, responses int64) {
+	s.bodies.limit, s.responses.limit = bodies, responses
+}
 
-// InFlight is what requests hold of the budgets.
-func (s *Server) InFlight() (bodies, answers int64) {
-	return s.bodies.used.Load(), s.answers.used.Load()
+// InFlight returns what requests hold of the budgets.
+func (s *Server) InFlight() (bodies, responses int64) {
+	return s.bodies.used.Load(), s.responses.used.Load()
 }
 
 // After is after, for tests outside of the package.

@@ -1,44 +1,41 @@
 package server
 
 import (
-	"net/http"
-
 	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// endpoint fills the answer to a request, or returns what the problem is.
-type endpoint func(s *Server, r *http.Request, a *answer) error
+// endpoint fills in the response to a request, or returns an error that becomes a problem.
+type endpoint func(*Server, *request, *response) error
 
-// decoder is a pointer to a request that can be read from JSON.
-type decoder[Req any] interface {
-	*Req
-	Decode([]byte) error
+// handler is what the API does to one account: it asks the limiter, and returns what to respond.
+type handler[Req any, Resp encoder] func(
+	*Server, limiter.Key, *Req, limiter.Instant) (Resp, error)
+
+// encoder is what a handler returns.
+type encoder interface {
+	// AppendJSON appends the body of the response, or one result of a batch.
+	AppendJSON([]byte) []byte
+	// RetryAfter is the header of that name, in seconds, or 0 for none. A batch does not ask.
+	RetryAfter() int64
 }
 
-// encoder is an answer that can be written as JSON.
-type encoder interface{ AppendJSON([]byte) []byte }
-
-// call is what the API does to one account.
-type call[Req any] func(*Server, limiter.Key, *Req, *answer) (encoder, error)
-
-// handle makes an endpoint of a call about one account: it reads the body, and writes what the call returns.
-func handle[Req any, P decoder[Req]](do call[Req]) endpoint {
-	return func(s *Server, r *http.Request, a *answer) error {
-		body, err := s.readBody(r, a, httpv1.MaxBodyBytes)
-		if err != nil {
-			return err
-		}
+// handle makes an endpoint of a handler.
+func handle[Req any, Resp encoder, P interface {
+	*Req
+	decoder
+}](do handler[Req, Resp]) endpoint {
+	return func(s *Server, q *request, r *response) error {
 		var req Req
-		if err := P(&req).Decode(body); err != nil {
+		if err := s.read(q, httpv1.MaxBodyBytes, P(&req)); err != nil {
 			return err
 		}
-		a.now = s.clock.Now()
-		reply, err := do(s, a.account, &req, a)
+		result, err := do(s, q.account, &req, s.clock.Now())
 		if err != nil {
 			return err
 		}
-		a.out = append(reply.AppendJSON(a.out), '\n')
+		r.retryAfter = result.RetryAfter()
+		r.body = append(result.AppendJSON(r.body), '\n')
 		return nil
 	}
 }

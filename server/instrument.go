@@ -11,47 +11,49 @@ import (
 // slow is how long a request may take before it gets a line in the log.
 const slow = 250 * time.Millisecond
 
-// instrumented makes a handler of an endpoint: it writes the answer, counts and times it, and logs it
-// if it failed or was slow. A panic is not recovered; see HTTPServer.
-func (s *Server) instrumented(operation string, serve endpoint, large bool) handler {
+// instrumented makes a serveFunc of an endpoint: it writes the response, counts and times it, and
+// logs it if it failed or was slow. It does not recover from a panic; see HTTPServer.
+func (s *Server) instrumented(operation string, serve endpoint, large bool) serveFunc {
 	m := s.metrics.of(operation)
 	return func(w http.ResponseWriter, r *http.Request, account limiter.Key) {
 		start := time.Now()
-		a := newAnswer(account, large)
-		a.rest = r.ContentLength != 0
-		err := serve(s, r, a)
+		x := newExchange(r, operation, account, large)
+		err := serve(s, &x.request, &x.response)
 		if err != nil {
-			a.fail(s.problem(r, operation, err))
+			x.response.fail(s.problem(&x.request, err))
 		}
-		undrained := a.write(w, r)
+		closes := x.request.mustClose(x.response.status)
+		x.response.write(w, closes)
 		took := time.Since(start)
-		m.observe(a.status, took)
+		m.observe(x.response.status, took)
 		if err != nil || took > slow {
-			s.logRequest(r, a, operation, took)
+			s.logRequest(x, took)
 		}
-		a.done()
-		if undrained {
+		x.done()
+		if closes {
 			drain(w, r)
 		}
 	}
 }
 
-// problem says what an error is called. One that nobody expected is logged under an id and keeps
-// its detail to itself.
-func (s *Server) problem(r *http.Request, operation string, err error) *httpv1.Problem {
+// problem returns the problem that an error is told as. An error that nobody expected is logged
+// under an id, and the problem tells the id alone.
+func (s *Server) problem(q *request, err error) *httpv1.Problem {
 	if p := problemOf(err); p != nil {
 		return p
 	}
-	id := s.log.internal(operation, err, requestFields(r, operation)...)
+	id := s.log.internal(q.operation, err, requestFields(q)...)
 	return httpv1.InternalError.Problem(
 		"Ask again; if that does not help, look for " + id + " in the log of Sluice.")
 }
 
-// logRequest writes the one line of a failed or slow request. One that failed for an internal
-// error has its line already.
-func (s *Server) logRequest(r *http.Request, a *answer, operation string, took time.Duration) {
-	fields := append(requestFields(r, operation), "status", a.status, "duration", took.String())
-	switch p := a.problem; {
+// logRequest writes the one line of a failed or slow request. A request that failed with an
+// internal error has its line already.
+func (s *Server) logRequest(x *exchange, took time.Duration) {
+	operation, p := x.request.operation, x.response.problem
+	fields := append(requestFields(&x.request),
+		"status", x.response.status, "duration", took.String())
+	switch {
 	case p == nil:
 		s.log.info(operation, "slow", "request was slow", fields...)
 	case p.Status != http.StatusInternalServerError:
@@ -60,10 +62,11 @@ func (s *Server) logRequest(r *http.Request, a *answer, operation string, took t
 	}
 }
 
-// requestFields say which request it was.
-func requestFields(r *http.Request, operation string) []any {
+// requestFields are the fields of a log line that say which request it is about.
+func requestFields(q *request) []any {
+	r := q.http
 	return []any{
-		"operation", operation,
+		"operation", q.operation,
 		"method", httpv1.Excerpt(r.Method), "path", httpv1.Excerpt(r.URL.EscapedPath()),
 		"client", r.RemoteAddr, "userAgent", httpv1.Excerpt(r.UserAgent()),
 	}

@@ -3,7 +3,6 @@ package server
 import (
 	"encoding/base64"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -11,27 +10,27 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-func (s *Server) list(r *http.Request, a *answer) error {
-	page, err := parsePage(r.URL.RawQuery)
+func (s *Server) list(q *request, r *response) error {
+	page, err := parsePage(q.http.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	if !a.reply.take(s.answers, usageBytes*min(page.limit, s.limiter.Stats().Accounts)) {
-		return errAnswers
+	if !r.share.acquire(s.responses, usageBytes*min(page.limit, s.limiter.Stats().Accounts)) {
+		return errResponses
 	}
-	a.now = s.clock.Now()
-	usages, more, err := s.limiter.List(a.now, page.namespace, page.after, page.limit)
+	now := s.clock.Now()
+	usages, more, err := s.limiter.List(now, page.namespace, page.after, page.limit)
 	if err != nil {
 		return err
 	}
 	out := httpv1.ListResponse{Accounts: make([]httpv1.Usage, len(usages))}
 	for i := range usages {
-		out.Accounts[i] = convertUsage(a.now, &usages[i])
+		out.Accounts[i] = convertUsage(now, &usages[i])
 	}
 	if more {
 		out.Continue = continueAfter(usages)
 	}
-	a.out, err = appendJSON(a.out, out)
+	r.body, err = appendJSON(r.body, out)
 	return err
 }
 
@@ -63,7 +62,7 @@ func parsePage(rawQuery string) (page, error) {
 				return p, err
 			}
 		default:
-			return p, listTakes.refuse(q.name, "")
+			return p, listInputs.refuse(q.name, "")
 		}
 	}
 	return p, nil

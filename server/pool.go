@@ -7,51 +7,62 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// Buffers that go back to a pool are at most this large: those of most answers, and those of
-// batches and lists, of which a few are kept.
+// exchange is a request and its response. Exchanges are pooled, with the buffers of both.
+type exchange struct {
+	request  request
+	response response
+}
+
+// Both buffers together may have this size to go back to the pool of most requests, or to that of
+// batches and lists, which keeps at most 16.
 const (
 	keepBuffers      = 64 << 10
 	keepLargeBuffers = 512 << 10
 )
 
 var (
-	answers      = sync.Pool{New: func() any { return new(answer) }}
-	largeAnswers = make(chan *answer, 16)
+	exchanges      = sync.Pool{New: func() any { return new(exchange) }}
+	largeExchanges = make(chan *exchange, 16)
 )
 
-// newAnswer takes an answer from a pool. A large one is for a request that may need large buffers.
-func newAnswer(account limiter.Key, large bool) *answer {
-	a := pooled(large)
-	a.account = account
-	a.status, a.contentType, a.problem = http.StatusOK, jsonType, nil
-	a.retryAfter, a.allow, a.fixed = 0, "", nil
-	a.in, a.started, a.rest = a.in[:0], false, false
-	a.out = a.out[:0]
-	return a
+// newExchange takes an exchange from a pool and begins it. A large one is for an operation that may
+// need large buffers.
+func newExchange(r *http.Request, operation string, account limiter.Key, large bool) *exchange {
+	x := pooled(large)
+	x.request = request{
+		http: r, operation: operation, account: account,
+		body: x.request.body[:0], unread: r.ContentLength != 0,
+	}
+	x.response = response{
+		status: http.StatusOK, contentType: jsonType, body: x.response.body[:0],
+	}
+	return x
 }
 
-func pooled(large bool) *answer {
+func pooled(large bool) *exchange {
 	if large {
 		select {
-		case a := <-largeAnswers:
-			return a
+		case x := <-largeExchanges:
+			return x
 		default:
 		}
 	}
-	a, _ := answers.Get().(*answer)
-	return a
+	x, _ := exchanges.Get().(*exchange)
+	return x
 }
 
-// done gives back what the answer has taken. Nobody may use it any more.
-func (a *answer) done() {
-	a.body.giveBack()
-	a.reply.giveBack()
-	switch size := cap(a.in) + cap(a.out); {
+// done returns the exchange to a pool, and its shares to the budgets. Nobody may use it afterwards.
+func (x *exchange) done() {
+	x.request.share.release()
+	x.response.share.release()
+	x.request.http, x.response.problem = nil, nil
+	size := cap(x.request.body) + cap(x.response.body)
+	switch {
 	case size <= keepBuffers:
-		answers.Put(a)
+		exchanges.Put(x)
 	case size <= keepLargeBuffers:
 		select {
-		case largeAnswers <- a:
+		case largeExchanges <- x:
 		default:
 		}
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -9,38 +10,59 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// TestPooledAnswersKeepNothing wants an answer that was used before to be as good as new.
-func TestPooledAnswersKeepNothing(t *testing.T) {
-	for len(largeAnswers) > 0 {
-		<-largeAnswers
+func emptyLargePool() {
+	for len(largeExchanges) > 0 {
+		<-largeExchanges
 	}
+}
+
+// TestPooledExchangesKeepNothing wants an exchange that was used before to be as good as new.
+func TestPooledExchangesKeepNothing(t *testing.T) {
+	emptyLargePool()
 	for _, large := range []bool{false, true} {
-		used := &answer{
-			status: http.StatusTeapot, contentType: yamlType, retryAfter: 7, allow: "GET",
-			in: make([]byte, keepBuffers), started: true, rest: true,
-			out: []byte("old"), fixed: []byte("old"), problem: errTestProblem,
+		bodies, responses := &budget{limit: 9}, &budget{limit: 9}
+		used := &exchange{
+			request: request{
+				http: &http.Request{}, operation: "old", account: limiter.Key{Name: "old"},
+				body: make([]byte, keepBuffers), started: true, unread: true,
+			},
+			response: response{
+				status: http.StatusTeapot, contentType: yamlType, retryAfter: 7, allow: "GET",
+				body: []byte("old"), problem: errTestProblem,
+			},
 		}
 		if !large {
-			used.in = used.in[:0:9]
+			used.request.body = used.request.body[:3:9]
+		}
+		if !used.request.share.acquire(bodies, 9) || !used.response.share.acquire(responses, 9) {
+			t.Fatal("the budgets are too small")
 		}
 		used.done()
+		if bodies, responses := bodies.used.Load(), responses.used.Load(); bodies+responses != 0 {
+			t.Errorf("large %v: %d and %d bytes are not returned", large, bodies, responses)
+		}
+		if used.request.http != nil || used.response.problem != nil {
+			t.Errorf("large %v: a pooled exchange keeps its request or its problem alive", large)
+		}
 		k := limiter.Key{Namespace: "marketing", Name: "newsletter"}
-		a := newAnswer(k, large)
-		type state struct {
-			account    limiter.Key
-			status     int
-			retryAfter int64
-			texts      []string
-			read       [2]bool
-			lengths    [3]int
-			problem    bool
+		r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+		got := newExchange(r, "check", k, large)
+		if got.request.http != r {
+			t.Errorf("large %v: the request is another one", large)
 		}
-		got := state{
-			a.account, a.status, a.retryAfter, append([]string{a.allow}, a.contentType...),
-			[2]bool{a.started, a.rest}, [3]int{len(a.in), len(a.out), len(a.fixed)}, a.problem != nil,
+		if large && cap(got.request.body) != keepBuffers {
+			t.Errorf("large %v: the buffer is not kept, but one of %d bytes", large, cap(got.request.body))
 		}
-		want := state{account: k, status: http.StatusOK, texts: []string{"", "application/json"}}
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(state{})); diff != "" {
+		got.request.http = nil
+		want := &exchange{
+			request:  request{operation: "check", account: k, body: []byte{}},
+			response: response{status: http.StatusOK, contentType: jsonType, body: []byte{}},
+		}
+		if got.request.body == nil { // the pool may drop what it holds
+			want.request.body, want.response.body = nil, nil
+		}
+		unexported := cmp.AllowUnexported(exchange{}, request{}, response{}, share{}, budget{})
+		if diff := cmp.Diff(want, got, unexported); diff != "" {
 			t.Errorf("large %v: %s", large, diff)
 		}
 	}
@@ -48,22 +70,30 @@ func TestPooledAnswersKeepNothing(t *testing.T) {
 
 var errTestProblem = problemOf(limiter.ErrNotLoaded)
 
-// TestLargeAnswersAreFewInThePool wants what is kept after a burst of batches to be bounded.
-func TestLargeAnswersAreFewInThePool(t *testing.T) {
+// TestLargeExchangesAreFewInThePool wants what is kept after a burst of batches to be bounded.
+func TestLargeExchangesAreFewInThePool(t *testing.T) {
+	emptyLargePool()
+	withBuffer := func(size int) *exchange {
+		return &exchange{request: request{body: make([]byte, size)}}
+	}
+	size := func() int {
+		r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+		return cap(newExchange(r, "checkBatch", limiter.Key{}, true).request.body)
+	}
 	for range 100 {
-		(&answer{in: make([]byte, keepBuffers+1)}).done()
+		withBuffer(keepBuffers + 1).done()
 	}
 	kept := 0
-	for len(largeAnswers) > 0 {
-		if a := newAnswer(limiter.Key{}, true); cap(a.in) > keepBuffers {
+	for len(largeExchanges) > 0 {
+		if size() > keepBuffers {
 			kept++
 		}
 	}
 	if kept > 16 {
 		t.Errorf("%d are kept", kept)
 	}
-	(&answer{in: make([]byte, keepLargeBuffers+1)}).done()
-	if a := newAnswer(limiter.Key{}, true); cap(a.in) > keepLargeBuffers {
-		t.Errorf("a buffer of %d bytes is kept", cap(a.in))
+	withBuffer(keepLargeBuffers + 1).done()
+	if kept := size(); kept > keepLargeBuffers {
+		t.Errorf("a buffer of %d bytes is kept", kept)
 	}
 }

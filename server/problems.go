@@ -26,7 +26,7 @@ var problems = []struct {
 	{limiter.ErrOverloaded, httpv1.Overloaded, "Commit or release what is outstanding, ask with a shorter ttlSeconds, or raise --max-reservations."},
 	{limiter.ErrAccountOverloaded, httpv1.Overloaded, "This account holds as many reservations as one account may. Commit or release what is outstanding, ask with a shorter ttlSeconds, or raise --max-reservations-per-account."},
 	{errBodies, httpv1.Overloaded, "Too many bytes of batches are on their way at a time. Ask again in a second; batches of up to 16 KiB and single calls need not wait."},
-	{errAnswers, httpv1.Overloaded, "Too many batches and lists are answered at a time. Ask again in a second, for fewer items; single calls need not wait."},
+	{errResponses, httpv1.Overloaded, "Too many batches and lists are answered at a time. Ask again in a second, for fewer items; single calls need not wait."},
 }
 
 // problemOf says what an error is called. It is nil for one that nobody expected.
@@ -43,13 +43,4 @@ func problemOf(err error) *httpv1.Problem {
 		}
 	}
 	return nil
-}
-
-// fail turns the answer into a problem.
-func (a *answer) fail(p *httpv1.Problem) {
-	a.problem, a.status, a.contentType, a.retryAfter = p, p.Status, problemType, 0
-	if p.Status == httpv1.NotReady.Status {
-		a.retryAfter = 1
-	}
-	a.out = append(appendProblem(a.out[:0], p), '\n')
 }

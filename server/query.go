@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -10,40 +9,40 @@ import (
 	"github.com/sluice-mail/sluice/api/httpv1"
 )
 
-// inputs are the names of what a call takes: of the parameters of its query, and of the fields in
-// its body.
+// inputs are the names of what an operation takes: parameters of its query, and fields of its body.
 type inputs struct{ query, body []string }
 
 // withoutQuery makes an endpoint refuse all parameters: whoever sends one takes it for something
 // that it is not, such as check?cost=30 for a cost of 30.
 func (r *route) withoutQuery() endpoint {
-	serve, takes, pattern := r.serve, r.takes, r.pattern
-	return func(s *Server, r *http.Request, a *answer) error {
-		if r.URL.RawQuery == "" {
-			return serve(s, r, a)
+	serve, inputs, pattern := r.serve, r.inputs, r.pattern
+	return func(s *Server, q *request, r *response) error {
+		raw := q.http.URL.RawQuery
+		if raw == "" {
+			return serve(s, q, r)
 		}
-		query, err := parseQuery(r.URL.RawQuery)
+		query, err := parseQuery(raw)
 		if err != nil {
 			return err
 		}
 		if len(query) > 0 {
-			return takes.refuse(query[0].name, pattern)
+			return inputs.refuse(query[0].name, pattern)
 		}
-		return serve(s, r, a) // it was & alone
+		return serve(s, q, r) // it was & alone
 	}
 }
 
 // refuse says what to do about a parameter that a call does not take.
-func (t inputs) refuse(name, pattern string) error {
+func (in inputs) refuse(name, pattern string) error {
 	switch {
-	case slices.Contains(t.body, name):
+	case slices.Contains(in.body, name):
 		return malformed("The query cannot have %q: send it in the body, as a field of its JSON.", name)
 	case strings.Contains(pattern, "{"+name+"}"):
 		return malformed("The query cannot have %q: it is a part of the path.", name)
-	case len(t.query) > 0:
-		last := len(t.query) - 1
+	case len(in.query) > 0:
+		last := len(in.query) - 1
 		return malformed("There is no parameter %q; the parameters are %s and %s.", httpv1.Excerpt(name),
-			strings.Join(t.query[:last], ", "), t.query[last])
+			strings.Join(in.query[:last], ", "), in.query[last])
 	}
 	return malformed("There is no parameter %q: this call takes none.", httpv1.Excerpt(name))
 }

@@ -9,63 +9,89 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 const (
-	// firstBuffer is what is allocated for a body to begin with.
+	// firstBuffer is the size of the first buffer for a body.
 	firstBuffer = 512
-	// keepAliveBytes is the most that net/http reads of a body that nobody wants, so as to keep
-	// the connection.
+	// keepAliveBytes is how much net/http reads at most of the rest of a body, to keep the
+	// connection.
 	keepAliveBytes = 256 << 10
-	// What is read and dropped of a refused body, so that its sender gets to see the answer: many
-	// read no answer before they have sent everything.
+	// drain reads and drops the rest of a refused body up to these bounds: many clients read no
+	// response before they have sent everything.
 	maxDrainBytes = 16 << 20
 	drainTimeout  = 5 * time.Second
 )
 
+// request is an HTTP request of which the router has found the operation and the account.
+type request struct {
+	http      *http.Request
+	operation string
+	account   limiter.Key // that the path names, if it names one
+	body      []byte      // what was read of it
+	share     share       // of the budget for bodies
+	started   bool        // reading the body has begun
+	unread    bool        // the body may go on after what was read
+}
+
+// decoder is a request of the API that can be read from JSON.
+type decoder interface{ Decode(body []byte) error }
+
+// read reads the body of a request, of up to limit bytes, and decodes it.
+func (s *Server) read(q *request, limit int, into decoder) error {
+	body, err := s.readBody(q, limit)
+	if err != nil {
+		return err
+	}
+	return into.Decode(body)
+}
+
 // readBody reads a body that is JSON, or empty.
-func (s *Server) readBody(r *http.Request, a *answer, limit int) ([]byte, error) {
-	if r.ContentLength == 0 {
+func (s *Server) readBody(q *request, limit int) ([]byte, error) {
+	length := q.http.ContentLength
+	if length == 0 {
 		return nil, nil
 	}
-	if r.ContentLength > int64(limit) {
+	if length > int64(limit) {
 		return nil, tooLarge(limit)
 	}
-	for a.started = true; ; {
-		if len(a.in) == cap(a.in) && !a.grow(s.bodies, r.ContentLength, limit) {
+	for q.started = true; ; {
+		if len(q.body) == cap(q.body) && !q.grow(s.bodies, length, limit) {
 			return nil, errBodies
 		}
-		n, err := r.Body.Read(a.in[len(a.in):cap(a.in)])
-		a.in = a.in[:len(a.in)+n]
+		n, err := q.http.Body.Read(q.body[len(q.body):cap(q.body)])
+		q.body = q.body[:len(q.body)+n]
 		switch {
-		case len(a.in) > limit:
+		case len(q.body) > limit:
 			return nil, tooLarge(limit)
 		case err == nil:
 			continue
 		}
-		a.rest = false
+		q.unread = false
 		if err != io.EOF { //nolint:errorlint // a Reader returns io.EOF itself
-			return nil, malformed("The body could not be read to its end: %s.", httpv1.Excerpt(err.Error()))
+			return nil, malformed("The body could not be read to its end: %s.",
+				httpv1.Excerpt(err.Error()))
 		}
-		if len(a.in) > 0 && !isJSON(r.Header) {
+		if len(q.body) > 0 && !isJSON(q.http.Header) {
 			return nil, errMediaType
 		}
-		return a.in, nil
+		return q.body, nil
 	}
 }
 
-// grow doubles the buffer of a body, up to one byte more than may come. It takes what is beyond
-// the largest body of a single call from a budget, and reports whether there was enough.
-func (a *answer) grow(bodies *budget, announced int64, limit int) bool {
-	size := min(2*cap(a.in), limit+1)
+// grow doubles the buffer of a body, up to one byte more than may come. What is larger than the
+// body of a single call is acquired from the budget. grow reports whether the budget allows it.
+func (q *request) grow(bodies *budget, announced int64, limit int) bool {
+	size := min(2*cap(q.body), limit+1)
 	if announced > 0 {
 		size = min(size, int(announced)+1)
 	}
 	size = max(size, firstBuffer)
-	if size > httpv1.MaxBodyBytes+1 && !a.body.take(bodies, size) {
+	if size > httpv1.MaxBodyBytes+1 && !q.share.acquire(bodies, size) {
 		return false
 	}
-	a.in = append(make([]byte, 0, size), a.in...)
+	q.body = append(make([]byte, 0, size), q.body...)
 	return true
 }
 
@@ -93,29 +119,33 @@ func isJSON(h http.Header) bool {
 	return err == nil && mediaType == jsonType[0]
 }
 
-// mustClose reports whether the connection cannot be kept, because more of the body is still to
-// come than is worth waiting for. Otherwise net/http reads it before the next request.
-func (a *answer) mustClose(r *http.Request) bool {
-	unasked := !a.started && r.Header.Get("Expect") != "" // reading would ask for the body
-	switch {
-	case unasked || a.status == http.StatusRequestEntityTooLarge || r.ContentLength > keepAliveBytes:
-		return true
-	case r.ContentLength > 0:
+// mustClose reports whether the connection must be closed after a response of this status: more of
+// the body may still come than is worth reading. Otherwise net/http reads it to its end.
+func (q *request) mustClose(status int) bool {
+	if !q.unread {
 		return false
 	}
-	// Chunked: only reading tells how much there is.
-	_, err := io.CopyN(io.Discard, r.Body, keepAliveBytes+1)
+	// Where a client waits for "100 Continue", reading the body would ask for it.
+	unasked := !q.started && q.http.Header.Get("Expect") != ""
+	length := q.http.ContentLength
+	switch {
+	case unasked || status == http.StatusRequestEntityTooLarge || length > keepAliveBytes:
+		return true
+	case length > 0:
+		return false
+	}
+	// A chunked body has no length: only reading tells how much there is.
+	_, err := io.CopyN(io.Discard, q.http.Body, keepAliveBytes+1)
 	return err == nil
 }
 
-// drain sends the answer and then reads what is left of a body, within bounds, and drops it. If
-// the connection were closed before that, the client would lose the answer that it has not read
-// yet.
+// drain sends the response, then reads and drops the rest of the body, within bounds. If the
+// connection were closed before that, the client could lose the response.
 func drain(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	if control.Flush() != nil {
 		return // the client is gone
 	}
-	_ = control.SetReadDeadline(time.Now().Add(drainTimeout)) // an error: there is no network
+	_ = control.SetReadDeadline(time.Now().Add(drainTimeout)) // fails only where there is no network
 	_, _ = io.CopyN(io.Discard, r.Body, maxDrainBytes)
 }

@@ -1,63 +1,72 @@
 package server
 
 import (
+	"encoding/json"
 	"net/http"
 	"strconv"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	"github.com/sluice-mail/sluice/limiter"
 )
 
-// answer is what will be written. Answers are pooled with their buffers; see pool.go.
-type answer struct {
-	account     limiter.Key     // that the path names
-	now         limiter.Instant // when the request is decided: once it has been read
+// response is what is written: an endpoint fills it in.
+type response struct {
 	status      int
 	contentType []string
-	retryAfter  int64 // seconds; 0: not said
-	allow       string
-	in          []byte   // what was read of the body
-	started     bool     // reading it has begun
-	rest        bool     // there may be more of it than was read
-	body, reply share    // what it takes of the budgets
-	out         []byte   // the answer's body
-	fixed       []byte   // the answer's body, if it is the same for all
-	decision    decision // what out is made of, if it is one
-	problem     *httpv1.Problem
+	retryAfter  int64  // seconds; 0 for none
+	allow       string // empty for none
+	body        []byte
+	share       share           // of the budget for responses
+	problem     *httpv1.Problem // that the body tells, if it tells one
 }
 
-// The content types, as values of a header that all answers share; nobody writes to them.
+// The content types, as values of a header that all responses share. Nobody writes to them.
 var (
 	jsonType    = []string{"application/json"}
 	problemType = []string{"application/problem+json"}
 	yamlType    = []string{"application/yaml"}
 )
 
-// shortAnswer is the size up to which net/http finds out the length of an answer itself, for less than a header costs.
-const shortAnswer = 2 << 10
+// shortBody is the size up to which net/http sets Content-Length itself, at less cost than we do.
+const shortBody = 2 << 10
 
-// write sends the answer, and reports whether drain should be called after it. Nobody can be told if
-// that fails: the client is gone.
-func (a *answer) write(w http.ResponseWriter, r *http.Request) (undrained bool) {
+// write sends the response. It returns no error: if it fails, the client is gone.
+func (r *response) write(w http.ResponseWriter, closes bool) {
 	h := w.Header()
-	h["Content-Type"] = a.contentType
-	if a.retryAfter > 0 {
-		h["Retry-After"] = []string{strconv.FormatInt(a.retryAfter, 10)}
+	h["Content-Type"] = r.contentType
+	if r.retryAfter > 0 {
+		h["Retry-After"] = []string{strconv.FormatInt(r.retryAfter, 10)}
 	}
-	if a.allow != "" {
-		h["Allow"] = []string{a.allow}
+	if r.allow != "" {
+		h["Allow"] = []string{r.allow}
 	}
-	if undrained = a.rest && a.mustClose(r); undrained {
+	if closes {
 		h["Connection"] = []string{"close"}
 	}
-	body := a.out
-	if a.fixed != nil {
-		body = a.fixed
+	if len(r.body) > shortBody || closes {
+		h["Content-Length"] = []string{strconv.Itoa(len(r.body))}
 	}
-	if len(body) > shortAnswer || undrained {
-		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(r.status)
+	_, _ = w.Write(r.body)
+}
+
+// fail turns the response into a problem.
+func (r *response) fail(p *httpv1.Problem) {
+	r.problem, r.status, r.contentType, r.retryAfter = p, p.Status, problemType, 0
+	if p.Status == http.StatusServiceUnavailable {
+		r.retryAfter = 1
 	}
-	w.WriteHeader(a.status)
-	_, _ = w.Write(body)
-	return undrained
+	r.body = append(appendProblem(r.body[:0], p), '\n')
+}
+
+func appendProblem(b []byte, p *httpv1.Problem) []byte {
+	text, err := json.Marshal(p)
+	if err != nil { // cannot be: a problem is three strings and a number
+		panic(err)
+	}
+	return append(b, text...)
+}
+
+func appendJSON(b []byte, v any) ([]byte, error) {
+	encoded, err := json.Marshal(v)
+	return append(append(b, encoded...), '\n'), err
 }

@@ -12,15 +12,15 @@ import (
 // for the end of a path, and cost more than the decision that it leads to; docs/performance.md has the numbers.
 type router struct {
 	resources []*resource
-	notFound  handler
+	notFound  serveFunc
 }
 
 // resource is one path, and what answers there.
 type resource struct {
 	pattern     string
 	segments    []string
-	methods     map[string]handler
-	otherMethod handler
+	methods     map[string]serveFunc
+	otherMethod serveFunc
 }
 
 // at is the resource of a pattern, which is added if it is new.
@@ -30,13 +30,13 @@ func (rt *router) at(pattern string) *resource {
 			return res
 		}
 	}
-	res := &resource{pattern: pattern, segments: strings.Split(pattern, "/")[1:], methods: map[string]handler{}}
+	res := &resource{pattern: pattern, segments: strings.Split(pattern, "/")[1:], methods: map[string]serveFunc{}}
 	rt.resources = append(rt.resources, res)
 	return res
 }
 
 // find returns what answers a request, and the account that its path names, if it names one.
-func (rt *router) find(r *http.Request) (handler, limiter.Key) {
+func (rt *router) find(r *http.Request) (serveFunc, limiter.Key) {
 	// Where net/url keeps no RawPath, nothing in Path was escaped that would mean something else unescaped.
 	path, escaped := r.URL.Path, false
 	if r.URL.RawPath != "" {

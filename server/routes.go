@@ -13,95 +13,131 @@ import (
 type route struct {
 	name    string
 	method  string
-	pattern string // as openapi.yaml has it
+	pattern string // as in openapi.yaml
 	serve   endpoint
-	takes   inputs
-	large   bool // answers and bodies may be
+	inputs  inputs
+	large   bool // bodies and responses may be large
 }
 
-// What the calls take. A batch takes the names of its items, too.
+// What the operations take. The items of a batch have the names of their accounts, too.
 var (
-	checkTakes        = inputs{body: []string{"id", "cost", "ttlSeconds"}}
-	commitTakes       = inputs{body: []string{"reservation", "cost"}}
-	releaseTakes      = inputs{body: []string{"reservation"}}
-	checkBatchTakes   = checkTakes.inItems("checks")
-	commitBatchTakes  = commitTakes.inItems("commits")
-	releaseBatchTakes = releaseTakes.inItems("releases")
-	listTakes         = inputs{query: []string{"namespace", "limit", "continue"}}
-	nothing           = inputs{}
+	checkInputs        = inputs{body: []string{"id", "cost", "ttlSeconds"}}
+	commitInputs       = inputs{body: []string{"reservation", "cost"}}
+	releaseInputs      = inputs{body: []string{"reservation"}}
+	checkBatchInputs   = checkInputs.inItems("checks")
+	commitBatchInputs  = commitInputs.inItems("commits")
+	releaseBatchInputs = releaseInputs.inItems("releases")
+	listInputs         = inputs{query: []string{"namespace", "limit", "continue"}}
 )
 
-// inItems are those of a batch with such items.
-func (t inputs) inItems(list string) inputs {
-	return inputs{body: append([]string{list, "namespace", "name"}, t.body...)}
+// inItems returns the inputs of a batch whose items have these inputs.
+func (in inputs) inItems(list string) inputs {
+	return inputs{body: append([]string{list, "namespace", "name"}, in.body...)}
 }
+
+const (
+	listPath    = "/v1/accounts"
+	accountPath = "/v1/accounts/{namespace}/{name}"
+)
 
 var routes = []route{
-	{"check", http.MethodPost, "/v1/accounts/{namespace}/{name}/check", handle((*Server).check), checkTakes, false},
-	{"commit", http.MethodPost, "/v1/accounts/{namespace}/{name}/commit", handle((*Server).commit), commitTakes, false},
-	{"release", http.MethodPost, "/v1/accounts/{namespace}/{name}/release", handle((*Server).release), releaseTakes, false},
-	{"getAccount", http.MethodGet, "/v1/accounts/{namespace}/{name}", (*Server).usage, nothing, false},
-	{"checkBatch", http.MethodPost, "/v1/check", handleBatch[httpv1.CheckRequest, httpv1.CheckBatchRequest]("checkBatch", (*limiter.Limiter).Admits, (*Server).check), checkBatchTakes, true},
-	{"commitBatch", http.MethodPost, "/v1/commit", handleBatch[httpv1.CommitRequest, httpv1.CommitBatchRequest]("commitBatch", isLoaded, (*Server).commit), commitBatchTakes, true},
-	{"releaseBatch", http.MethodPost, "/v1/release", handleBatch[httpv1.ReleaseRequest, httpv1.ReleaseBatchRequest]("releaseBatch", isLoaded, (*Server).release), releaseBatchTakes, true},
-	{"listAccounts", http.MethodGet, "/v1/accounts", (*Server).list, listTakes, true},
-	{"getOpenAPI", http.MethodGet, "/openapi.yaml", (*Server).openAPI, nothing, false},
+	{
+		name: "check", method: http.MethodPost, pattern: accountPath + "/check",
+		serve: handle((*Server).check), inputs: checkInputs,
+	},
+	{
+		name: "commit", method: http.MethodPost, pattern: accountPath + "/commit",
+		serve: handle((*Server).commit), inputs: commitInputs,
+	},
+	{
+		name: "release", method: http.MethodPost, pattern: accountPath + "/release",
+		serve: handle((*Server).release), inputs: releaseInputs,
+	},
+	{
+		name: "getAccount", method: http.MethodGet, pattern: accountPath,
+		serve: (*Server).usage,
+	},
+	{
+		name: "checkBatch", method: http.MethodPost, pattern: "/v1/check",
+		serve: (*Server).checkBatch, inputs: checkBatchInputs, large: true,
+	},
+	{
+		name: "commitBatch", method: http.MethodPost, pattern: "/v1/commit",
+		serve: (*Server).commitBatch, inputs: commitBatchInputs, large: true,
+	},
+	{
+		name: "releaseBatch", method: http.MethodPost, pattern: "/v1/release",
+		serve: (*Server).releaseBatch, inputs: releaseBatchInputs, large: true,
+	},
+	{
+		name: "listAccounts", method: http.MethodGet, pattern: listPath,
+		serve: (*Server).list, inputs: listInputs, large: true,
+	},
+	{
+		name: "getOpenAPI", method: http.MethodGet, pattern: "/openapi.yaml",
+		serve: (*Server).openAPI,
+	},
 }
 
-func isLoaded(l *limiter.Limiter) error {
-	if !l.Loaded() {
-		return limiter.ErrNotLoaded
-	}
-	return nil
-}
-
-// unknown is the operation of requests for no route.
+// unknown is the operation of requests that no route serves.
 const unknown = "unknown"
 
-// handler answers a request about an account, or about none.
-type handler func(http.ResponseWriter, *http.Request, limiter.Key)
+// serveFunc serves a request about an account, or about none.
+type serveFunc func(http.ResponseWriter, *http.Request, limiter.Key)
 
-// newRouter has a handler for each route, one for each path with other methods, and one for all other paths.
+// newRouter returns a router for these routes. It also serves the other methods of their paths, and
+// all other paths.
 func (s *Server) newRouter(routes []route) *router {
 	rt := &router{notFound: s.instrumented(unknown, pathNotFound, false)}
 	allowed := map[string][]string{}
 	for _, r := range routes {
 		serve := r.serve
-		if r.takes.query == nil {
+		if r.inputs.query == nil {
 			serve = r.withoutQuery()
 		}
-		rt.at(r.pattern).methods[r.method] = s.instrumented(r.name, serve, r.large)
+		res := rt.at(r.pattern)
+		res.methods[r.method] = s.instrumented(r.name, serve, r.large)
 		allowed[r.pattern] = append(allowed[r.pattern], r.method)
 		if r.method == http.MethodGet {
-			rt.at(r.pattern).methods[http.MethodHead] = rt.at(r.pattern).methods[r.method]
+			res.methods[http.MethodHead] = res.methods[http.MethodGet]
 			allowed[r.pattern] = append(allowed[r.pattern], http.MethodHead)
 		}
 	}
 	for pattern, methods := range allowed {
 		slices.Sort(methods)
-		rt.at(pattern).otherMethod = s.instrumented(unknown, methodNotAllowed(strings.Join(methods, ", ")), false)
+		refuse := methodNotAllowed(strings.Join(methods, ", "))
+		rt.at(pattern).otherMethod = s.instrumented(unknown, refuse, false)
 	}
 	return rt
 }
 
-// ServeHTTP answers one request.
+// ServeHTTP serves one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	serve, account := s.router.find(r)
 	serve(w, r, account)
 }
 
-// pathNotFound does not say so before the accounts are loaded: a caller may have meant one, by a name that makes another
-// path of it, and then a 404 would say that it is gone.
-func pathNotFound(s *Server, _ *http.Request, _ *answer) error {
-	if err := isLoaded(s.limiter); err != nil {
+// loaded returns an error until the accounts are loaded.
+func (s *Server) loaded() error {
+	if !s.limiter.Loaded() {
+		return limiter.ErrNotLoaded
+	}
+	return nil
+}
+
+// pathNotFound responds 404, but not before the accounts are loaded. The caller may have meant an
+// account, by a name that makes another path of it, and a 404 would say that it is gone.
+func pathNotFound(s *Server, _ *request, _ *response) error {
+	if err := s.loaded(); err != nil {
 		return err
 	}
-	return httpv1.PathNotFound.Problem("The API is at /v1/accounts; GET /openapi.yaml describes it.")
+	return httpv1.PathNotFound.Problem(
+		"The API is at /v1/accounts; GET /openapi.yaml describes it.")
 }
 
 func methodNotAllowed(allowed string) endpoint {
-	return func(_ *Server, _ *http.Request, a *answer) error {
-		a.allow = allowed
+	return func(_ *Server, _ *request, r *response) error {
+		r.allow = allowed
 		return httpv1.MethodNotAllowed.Problem("Use " + allowed + " here.")
 	}
 }

@@ -48,7 +48,7 @@ type Server struct {
 	log     *limitedLog
 	router  *router
 	// What requests in flight may hold in memory.
-	bodies, answers *budget
+	bodies, responses *budget
 }
 
 // New returns a Server.
@@ -60,14 +60,14 @@ func New(o Options) *Server {
 		o.Clock = limiter.StartClock()
 	}
 	s := &Server{
-		limiter: o.Limiter,
-		clock:   o.Clock,
-		ttl:     o.ReservationTTL,
-		ids:     newIDSource(),
-		metrics: newMetrics(o.Registry, o.Limiter),
-		log:     newLimitedLog(o.Log),
-		bodies:  &budget{limit: maxBodiesBytes},
-		answers: &budget{limit: maxAnswersBytes},
+		limiter:   o.Limiter,
+		clock:     o.Clock,
+		ttl:       o.ReservationTTL,
+		ids:       newIDSource(),
+		metrics:   newMetrics(o.Registry, o.Limiter),
+		log:       newLimitedLog(o.Log),
+		bodies:    &budget{limit: maxBodiesBytes},
+		responses: &budget{limit: maxResponsesBytes},
 	}
 	s.router = s.newRouter(routes)
 	return s

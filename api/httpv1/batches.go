@@ -124,26 +124,3 @@ func missingList(name string) error {
 	return InvalidField.Problem(
 		name + " is missing: it lists 0 to " + strconv.Itoa(MaxBatch) + " items.")
 }
-// Len is how many checks there are.
-func (b *CheckBatchRequest) Len() int { return len(b.Checks) }
-
-// Item is the i-th check: of which account, and what it asks.
-func (b *CheckBatchRequest) Item(i int) (Account, *CheckRequest) {
-	return b.Checks[i].Account, &b.Checks[i].CheckRequest
-}
-
-// Len is how many commits there are.
-func (b *CommitBatchRequest) Len() int { return len(b.Commits) }
-
-// Item is the i-th commit: of which account, and what it says.
-func (b *CommitBatchRequest) Item(i int) (Account, *CommitRequest) {
-	return b.Commits[i].Account, &b.Commits[i].CommitRequest
-}
-
-// Len is how many releases there are.
-func (b *ReleaseBatchRequest) Len() int { return len(b.Releases) }
-
-// Item is the i-th release: of which account, and what it says.
-func (b *ReleaseBatchRequest) Item(i int) (Account, *ReleaseRequest) {
-	return b.Releases[i].Account, &b.Releases[i].ReleaseRequest
-}
