@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	accountHint = "Check the namespace and the name in the path, or create the MailAccount."
+	accountHint = "Check the namespace and the name, or create the MailAccount."
 	pathHint    = "The API is at /v1/accounts; GET /openapi.yaml describes it."
 )
 

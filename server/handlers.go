@@ -110,7 +110,8 @@ func optionalID(field string, id *string) (string, error) {
 	}
 	if !httpv1.ValidID(*id) {
 		return "", httpv1.InvalidField.Problem(fmt.Sprintf(
-			"%s must be 1 to %d visible ASCII characters: no spaces, no line breaks, no other letters.",
+			"%s must be 1 to %d visible ASCII characters: "+
+				"no spaces, no line breaks, no other letters.",
 			field, httpv1.MaxIDLength))
 	}
 	return *id, nil

@@ -1,15 +1,14 @@
 package server
 
-import (
-	"net/http"
-)
+import "net/http"
 
-// Health answers /healthz and /readyz: each is fine if its function returns nil, and says what it returns otherwise.
+// Health serves /healthz and /readyz. Each is a 200 if its function returns nil, and otherwise a
+// 503 with the error.
 func Health(alive, ready func() error) http.Handler {
 	mux := http.NewServeMux()
-	for path, problem := range map[string]func() error{"/healthz": alive, "/readyz": ready} {
+	for path, check := range map[string]func() error{"/healthz": alive, "/readyz": ready} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
-			if err := problem(); err != nil {
+			if err := check(); err != nil {
 				http.Error(w, err.Error(), http.StatusServiceUnavailable)
 				return
 			}

@@ -10,21 +10,21 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// Limits of a connection. A request is a few hundred bytes and is answered in microseconds:
-// whoever needs longer is slow on purpose or broken.
+// Limits of a connection. A request is a few hundred bytes, and its response takes microseconds: a
+// caller who needs longer than this is slow on purpose, or broken.
 const (
-	// Of the header and the body together; one of each would cost a timer more.
+	// The header and the body together have one timeout: two would cost a second timer.
 	readTimeout    = 10 * time.Second
 	writeTimeout   = 10 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 16 << 10
 )
 
-// HTTPServer returns a server for a handler, with limits against slow and oversized clients. It
-// speaks HTTP/1.1 alone. What it has to say goes to the log, rate-limited.
+// HTTPServer returns a server for a handler, with limits against slow clients and large headers. It
+// speaks HTTP/1.1 only. Its own messages go to the log, rate-limited.
 //
 // If the handler panics, the process ends, with the stack in the log: a lock may be held, or a
-// state half-changed. http.ErrAbortHandler alone ends no more than the request.
+// state may be half changed. Only http.ErrAbortHandler ends no more than the request.
 func HTTPServer(handler http.Handler, logger logr.Logger) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -36,17 +36,19 @@ func HTTPServer(handler http.Handler, logger logr.Logger) *http.Server {
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
-		DisableGeneralOptionsHandler: true, // OPTIONS * is an unknown path like any other
+		DisableGeneralOptionsHandler: true, // OPTIONS * is an unknown path
 	}
 }
 
-// endOnPanic keeps net/http from recovering a panic of a handler.
+// endOnPanic keeps net/http from recovering from a panic of the handler.
 func endOnPanic(handler http.Handler, logger logr.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if p := recover(); p == http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
+			p := recover()
+			switch {
+			case p == http.ErrAbortHandler: //nolint:errorlint // as net/http compares it
 				panic(p)
-			} else if p != nil {
+			case p != nil:
 				end(p, logger)
 			}
 		}()
@@ -59,6 +61,6 @@ func end(p any, logger logr.Logger) {
 	stack := debug.Stack()
 	err := fmt.Errorf("panic: %v", p)
 	logger.Error(err, "a request met a bug; the process ends", "stack", string(stack))
-	go panic(fmt.Sprintf("%v\n\n%s", p, stack)) // nobody recovers this one
+	go panic(fmt.Sprintf("%v\n\n%s", p, stack)) // in a goroutine where nobody recovers
 	select {}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// slow is how long a request may take before it gets a line in the log.
+// slow is how long a request may take without a line in the log.
 const slow = 250 * time.Millisecond
 
 // instrumented makes a serveFunc of an endpoint: it writes the response, counts and times it, and

@@ -34,15 +34,15 @@ func (s *Server) list(q *request, r *response) error {
 	return err
 }
 
-// page is what a list is asked for.
+// page says which page of the list a caller asks for.
 type page struct {
 	namespace string
 	after     limiter.Key
 	limit     int
 }
 
-// parsePage reads the parameters of a list. A namespace or continue of nothing is as if it were not
-// given: the list of all namespaces, and its first page.
+// parsePage reads the parameters of the list. An empty namespace means all namespaces, an empty
+// continue the first page.
 func parsePage(rawQuery string) (page, error) {
 	p := page{limit: httpv1.DefaultPageSize}
 	query, err := parseQuery(rawQuery)
@@ -54,8 +54,10 @@ func parsePage(rawQuery string) (page, error) {
 		case "namespace":
 			p.namespace = q.value
 		case "limit":
-			if p.limit, err = strconv.Atoi(q.value); err != nil || p.limit < 1 || p.limit > httpv1.MaxPageSize {
-				return p, httpv1.InvalidField.Problem(fmt.Sprintf("limit must be an integer from 1 to %d.", httpv1.MaxPageSize))
+			p.limit, err = strconv.Atoi(q.value)
+			if err != nil || p.limit < 1 || p.limit > httpv1.MaxPageSize {
+				return p, httpv1.InvalidField.Problem(fmt.Sprintf(
+					"limit must be an integer from 1 to %d.", httpv1.MaxPageSize))
 			}
 		case "continue":
 			if p.after, err = parseContinue(q.value); err != nil {
@@ -68,7 +70,7 @@ func parsePage(rawQuery string) (page, error) {
 	return p, nil
 }
 
-// parseContinue returns the account that a token for a page is behind.
+// parseContinue reads a token: the page begins behind the account that it names.
 func parseContinue(token string) (after limiter.Key, err error) {
 	if token == "" {
 		return after, nil
@@ -76,12 +78,13 @@ func parseContinue(token string) (after limiter.Key, err error) {
 	text, err := base64.RawURLEncoding.DecodeString(token)
 	namespace, name, ok := strings.Cut(string(text), "/")
 	if err != nil || !ok {
-		return after, httpv1.InvalidField.Problem("continue must be what the page before returned.")
+		return after, httpv1.InvalidField.Problem(
+			"continue must be what the page before returned.")
 	}
 	return limiter.Key{Namespace: namespace, Name: name}, nil
 }
 
-// continueAfter is the token for the page after this one.
+// continueAfter returns the token for the next page.
 func continueAfter(page []limiter.Usage) string {
 	if len(page) == 0 {
 		return ""

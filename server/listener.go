@@ -9,17 +9,17 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// DefaultMaxConnections is how many connections may be open at a time, unless the configuration
-// says otherwise.
+// DefaultMaxConnections is how many connections may be open at a time if the configuration does not
+// say so.
 const DefaultMaxConnections = 2048
 
-// socketBuffer is what the kernel keeps at most of what was received on a connection, and of what
-// is to be sent. On its own it would keep megabytes, which count as the pod's memory.
+// socketBuffer is how much the kernel buffers for a connection in each direction. By default it
+// buffers megabytes, which count as the pod's memory.
 const socketBuffer = 64 << 10
 
-// Listen listens on a TCP address, for up to so many connections at a time. One more takes the
-// place of that which has sent nothing for the longest, so that no number of idle or slow callers
-// keeps others out.
+// Listen listens on a TCP address, for up to maxConnections at a time. A connection beyond that
+// takes the place of the one that has sent nothing for the longest time, so that idle or slow
+// callers, however many, do not keep others out.
 func Listen(address string, maxConnections int, logger logr.Logger) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -30,35 +30,38 @@ func Listen(address string, maxConnections int, logger logr.Logger) (net.Listene
 		return nil, errors.Join(errors.New("not a TCP address"), listener.Close())
 	}
 	return &limitedListener{
-		TCPListener: tcp, limit: maxConnections, log: newLimitedLog(logger), open: map[*limitedConn]struct{}{},
+		TCPListener: tcp,
+		limit:       maxConnections,
+		log:         newLimitedLog(logger),
+		open:        map[*limitedConn]struct{}{},
 	}, nil
 }
 
-// limitedListener keeps the number of its connections.
+// limitedListener limits the number of its open connections.
 type limitedListener struct {
 	*net.TCPListener
 	limit int
 	log   *limitedLog
-	// accepted counts all connections, and is the clock by which it is told which one was silent.
+	// accepted counts all connections so far. It is the clock that tells which one was silent.
 	accepted atomic.Int64
 	mu       sync.Mutex
 	open     map[*limitedConn]struct{}
 }
 
-// limitedConn is a connection that knows when it was last heard of.
+// limitedConn is a connection that knows when it last received something.
 type limitedConn struct {
 	*net.TCPConn
 	listener *limitedListener
-	heard    atomic.Int64 // how many connections had been accepted then
+	heard    atomic.Int64 // when it last received something, on the listener's clock
 }
 
-// Accept waits for a connection, and makes room for it.
+// Accept waits for a connection, and closes another one if there are too many.
 func (l *limitedListener) Accept() (net.Conn, error) {
 	tcp, err := l.AcceptTCP()
 	if err != nil {
 		return nil, err
 	}
-	// Without these it works as well.
+	// The connection works without these, too.
 	_ = errors.Join(tcp.SetReadBuffer(socketBuffer), tcp.SetWriteBuffer(socketBuffer))
 	c := &limitedConn{TCPConn: tcp, listener: l}
 	c.heard.Store(l.accepted.Add(1))
@@ -70,7 +73,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// add counts a connection. Where there is one too many, it returns the one to close.
+// add adds a connection. If there is one too many, add returns the one to close.
 func (l *limitedListener) add(c *limitedConn) (victim *limitedConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,14 +89,14 @@ func (l *limitedListener) add(c *limitedConn) (victim *limitedConn) {
 	return victim
 }
 
-// Read notes that the connection is in use.
+// Read reads, and notes that the connection received something.
 func (c *limitedConn) Read(b []byte) (int, error) {
 	n, err := c.TCPConn.Read(b)
 	c.heard.Store(c.listener.accepted.Load())
 	return n, err
 }
 
-// Close counts the connection no longer.
+// Close removes the connection from its listener, and closes it.
 func (c *limitedConn) Close() error {
 	c.listener.mu.Lock()
 	delete(c.listener.open, c)

@@ -11,33 +11,33 @@ import (
 	"github.com/sluice-mail/sluice/api/httpv1"
 )
 
-// Of each kind so many lines are logged in such a time; the others are counted. Any caller can
-// make requests fail, and must not fill the disk with what is logged about them.
+// Of each kind, logLines lines are logged in a logWindow; the others are counted. Any caller can
+// make requests fail, and must not be able to fill the disk with log lines. See docs/design/0013.
 const (
 	logLines  = 10
 	logWindow = 10 * time.Second
 )
 
-// maxErrorText is how much is logged of what net/http has to say, in bytes.
+// maxErrorText is how many bytes are logged of a message of net/http.
 const maxErrorText = 500
 
-// limitedLog is a log that leaves out lines.
+// limitedLog is a log that leaves out lines of a kind that has too many.
 type limitedLog struct {
 	logger  logr.Logger
 	mu      sync.Mutex
 	windows map[lineKind]*lineWindow
 }
 
-// lineKind is what lines have in common. There are few kinds: no caller can make one up.
+// lineKind is what log lines are counted by. There are few kinds: no caller can make one up.
 type lineKind struct {
 	operation, kind string
 	isError         bool
 }
 
-// lineWindow is what became of the lines of one kind since its first.
+// lineWindow counts the lines of one kind since the first of them.
 type lineWindow struct {
 	logged, leftOut int
-	lastID          string // of the last that was logged, if they have ids
+	lastID          string // the id of the last line that was logged, if lines of its kind have ids
 }
 
 func newLimitedLog(logger logr.Logger) *limitedLog {
@@ -46,23 +46,24 @@ func newLimitedLog(logger logr.Logger) *limitedLog {
 
 // info logs a line, or counts it.
 func (l *limitedLog) info(operation, kind, message string, fields ...any) {
-	if _, logs := l.take(lineKind{operation, kind, false}, ""); logs {
+	if _, logs := l.count(lineKind{operation, kind, false}, ""); logs {
 		l.logger.Info(message, fields...)
 	}
 }
 
-// internal logs an error that nobody expected, and returns an id by which the line is found. If
-// the line is left out, it is the id of the last one like it.
+// internal logs an error that nobody expected, and returns the id of its line. If the line is left
+// out, that is the id of the last line of its kind.
 func (l *limitedLog) internal(operation string, err error, fields ...any) (id string) {
-	id, logs := l.take(lineKind{operation, httpv1.InternalError.Name, true}, rand.Text())
+	id, logs := l.count(lineKind{operation, httpv1.InternalError.Name, true}, rand.Text())
 	if logs {
 		l.logger.Error(err, "internal error", append(fields, "errorId", id)...)
 	}
 	return id
 }
 
-// take reports whether a line is logged, which may have an id, and the id of the last that was.
-func (l *limitedLog) take(kind lineKind, id string) (lastID string, logs bool) {
+// count counts a line. It reports whether to log it, and returns the id of the last line that was
+// logged: this one, or one before it.
+func (l *limitedLog) count(kind lineKind, id string) (lastID string, logs bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.windows[kind]
@@ -80,7 +81,7 @@ func (l *limitedLog) take(kind lineKind, id string) (lastID string, logs bool) {
 	return id, true
 }
 
-// end says how many lines of a kind were left out, and lets the next ones through.
+// end ends the window of a kind, and logs how many lines were left out.
 func (l *limitedLog) end(kind lineKind) {
 	l.mu.Lock()
 	leftOut := l.windows[kind].leftOut
@@ -90,7 +91,8 @@ func (l *limitedLog) end(kind lineKind) {
 		return
 	}
 	fields := []any{
-		"operation", kind.operation, "kind", kind.kind, "lines", leftOut, "seconds", logWindow.Seconds(),
+		"operation", kind.operation, "kind", kind.kind,
+		"lines", leftOut, "seconds", logWindow.Seconds(),
 	}
 	if kind.isError {
 		l.logger.Error(nil, leftOutLines, fields...)
@@ -99,12 +101,12 @@ func (l *limitedLog) end(kind lineKind) {
 	l.logger.Info(leftOutLines, fields...)
 }
 
-// leftOutLines is the message of the line that counts others.
+// leftOutLines is the message of the line that tells how many others were left out.
 const leftOutLines = "lines were left out of the log"
 
-// Write logs what net/http has to say: a *limitedLog is the output of an http.Server's ErrorLog.
+// Write logs a message of net/http: a *limitedLog is the output of an http.Server's ErrorLog.
 func (l *limitedLog) Write(text []byte) (int, error) {
-	said := strings.TrimSpace(string(text[:min(len(text), maxErrorText)]))
-	l.info("", "net/http", strings.ToValidUTF8(said, ""))
+	message := strings.TrimSpace(string(text[:min(len(text), maxErrorText)]))
+	l.info("", "net/http", strings.ToValidUTF8(message, ""))
 	return len(text), nil
 }

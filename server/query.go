@@ -12,8 +12,8 @@ import (
 // inputs are the names of what an operation takes: parameters of its query, and fields of its body.
 type inputs struct{ query, body []string }
 
-// withoutQuery makes an endpoint refuse all parameters: whoever sends one takes it for something
-// that it is not, such as check?cost=30 for a cost of 30.
+// withoutQuery makes the route's endpoint refuse all parameters. A caller who sends one would think
+// that it counts, such as the cost of check?cost=30.
 func (r *route) withoutQuery() endpoint {
 	serve, inputs, pattern := r.serve, r.inputs, r.pattern
 	return func(s *Server, q *request, r *response) error {
@@ -28,21 +28,22 @@ func (r *route) withoutQuery() endpoint {
 		if len(query) > 0 {
 			return inputs.refuse(query[0].name, pattern)
 		}
-		return serve(s, q, r) // it was & alone
+		return serve(s, q, r) // the query was only &
 	}
 }
 
-// refuse says what to do about a parameter that a call does not take.
+// refuse returns the problem of a parameter that an operation does not take.
 func (in inputs) refuse(name, pattern string) error {
 	switch {
 	case slices.Contains(in.body, name):
-		return malformed("The query cannot have %q: send it in the body, as a field of its JSON.", name)
+		return malformed(
+			"The query cannot have %q: send it in the body, as a field of its JSON.", name)
 	case strings.Contains(pattern, "{"+name+"}"):
 		return malformed("The query cannot have %q: it is a part of the path.", name)
 	case len(in.query) > 0:
 		last := len(in.query) - 1
-		return malformed("There is no parameter %q; the parameters are %s and %s.", httpv1.Excerpt(name),
-			strings.Join(in.query[:last], ", "), in.query[last])
+		return malformed("There is no parameter %q; the parameters are %s and %s.",
+			httpv1.Excerpt(name), strings.Join(in.query[:last], ", "), in.query[last])
 	}
 	return malformed("There is no parameter %q: this call takes none.", httpv1.Excerpt(name))
 }
@@ -51,10 +52,10 @@ func malformed(format string, args ...any) error {
 	return httpv1.MalformedRequest.Problem(fmt.Sprintf(format, args...))
 }
 
-// parameter is one of a query.
+// parameter is one parameter of a query.
 type parameter struct{ name, value string }
 
-// parseQuery reads the parameters of a query in their order, each of which may come once.
+// parseQuery returns the parameters of a query, in their order. Each may come once.
 func parseQuery(raw string) (parameters []parameter, err error) {
 	for raw != "" {
 		var part string
@@ -63,7 +64,8 @@ func parseQuery(raw string) (parameters []parameter, err error) {
 			continue
 		}
 		if strings.Contains(part, ";") {
-			return nil, malformed("The query cannot be read: separate parameters by &, and write ; as %%3B.")
+			return nil, malformed(
+				"The query cannot be read: separate parameters by &, and write ; as %%3B.")
 		}
 		name, value, _ := strings.Cut(part, "=")
 		var p parameter
@@ -73,7 +75,8 @@ func parseQuery(raw string) (parameters []parameter, err error) {
 		if err != nil {
 			return nil, malformed("The query cannot be read: %s.", httpv1.Excerpt(err.Error()))
 		}
-		if slices.ContainsFunc(parameters, func(q parameter) bool { return q.name == p.name }) {
+		same := func(other parameter) bool { return other.name == p.name }
+		if slices.ContainsFunc(parameters, same) {
 			return nil, malformed("The parameter %q comes twice.", httpv1.Excerpt(p.name))
 		}
 		parameters = append(parameters, p)

@@ -146,6 +146,6 @@ func drain(w http.ResponseWriter, r *http.Request) {
 	if control.Flush() != nil {
 		return // the client is gone
 	}
-	_ = control.SetReadDeadline(time.Now().Add(drainTimeout)) // fails only where there is no network
+	_ = control.SetReadDeadline(time.Now().Add(drainTimeout)) // fails without a network
 	_, _ = io.CopyN(io.Discard, r.Body, maxDrainBytes)
 }

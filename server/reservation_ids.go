@@ -6,16 +6,18 @@ import (
 	"sync/atomic"
 )
 
-// idSource makes ids for checks that bring none: what is random of this process, and a number. An id of a process
-// before this one can so never name a reservation of this one.
-type idSource struct {
+// reservationIDs makes the ids of reservations whose checks bring none. An id is a random prefix,
+// made once for each process, and a number: no id is that of a reservation of an earlier process.
+type reservationIDs struct {
 	prefix string
 	last   atomic.Uint64
 }
 
-func newIDSource() *idSource { return &idSource{prefix: rand.Text()[:16] + "-"} }
+func newReservationIDs() *reservationIDs {
+	return &reservationIDs{prefix: rand.Text()[:16] + "-"}
+}
 
-func (s *idSource) next() string {
+func (s *reservationIDs) next() string {
 	b := make([]byte, 0, 32)
 	return string(strconv.AppendUint(append(b, s.prefix...), s.last.Add(1), 36))
 }

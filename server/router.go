@@ -8,14 +8,15 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// router finds what answers a request. http.ServeMux would redirect unclean paths in plain text, take an escaped slash
-// for the end of a path, and cost more than the decision that it leads to; docs/performance.md has the numbers.
+// router finds what serves a request. http.ServeMux would redirect unclean paths in plain text,
+// decode an escaped slash before it splits the path, and cost more time than the decision does; see
+// docs/performance.md.
 type router struct {
 	resources []*resource
 	notFound  serveFunc
 }
 
-// resource is one path, and what answers there.
+// resource is one path, with what serves each of its methods.
 type resource struct {
 	pattern     string
 	segments    []string
@@ -23,21 +24,25 @@ type resource struct {
 	otherMethod serveFunc
 }
 
-// at is the resource of a pattern, which is added if it is new.
+// at returns the resource of a pattern, and adds it first if there is none.
 func (rt *router) at(pattern string) *resource {
 	for _, res := range rt.resources {
 		if res.pattern == pattern {
 			return res
 		}
 	}
-	res := &resource{pattern: pattern, segments: strings.Split(pattern, "/")[1:], methods: map[string]serveFunc{}}
+	res := &resource{
+		pattern:  pattern,
+		segments: strings.Split(pattern, "/")[1:],
+		methods:  map[string]serveFunc{},
+	}
 	rt.resources = append(rt.resources, res)
 	return res
 }
 
-// find returns what answers a request, and the account that its path names, if it names one.
+// find returns what serves a request, and the account that its path names, if it names one.
 func (rt *router) find(r *http.Request) (serveFunc, limiter.Key) {
-	// Where net/url keeps no RawPath, nothing in Path was escaped that would mean something else unescaped.
+	// Path is unescaped. net/url also keeps RawPath where that loses something, such as %2F.
 	path, escaped := r.URL.Path, false
 	if r.URL.RawPath != "" {
 		path, escaped = r.URL.RawPath, true
@@ -58,10 +63,11 @@ func (rt *router) find(r *http.Request) (serveFunc, limiter.Key) {
 	return rt.notFound, limiter.Key{}
 }
 
-// maxSegments is the most that any path has.
+// maxSegments is the number of segments of the longest path.
 const maxSegments = 5
 
-// split appends the segments of a clean path.
+// split appends the segments of a path. It reports whether the path is clean: it begins with a
+// slash, and no segment is empty, "." or "..".
 func split(path string, segments []string) (_ []string, ok bool) {
 	if path == "" || path[0] != '/' {
 		return nil, false
@@ -78,8 +84,8 @@ func split(path string, segments []string) (_ []string, ok bool) {
 	return segments, true
 }
 
-// match says whether a path is the resource's, and which account it names. What is escaped in a name is part of it, also
-// a dot or a slash: a name that could not be is one of no account, and not another path.
+// match reports whether a path is that of the resource, and returns the account that it names. An
+// escaped slash or dot is part of the name: no account has such a name, but it is no other path.
 func (res *resource) match(segments []string, escaped bool) (account limiter.Key, ok bool) {
 	if len(segments) != len(res.segments) {
 		return account, false

@@ -1,13 +1,34 @@
-// Package server is the HTTP API over the limiter, as api/httpv1 and its openapi.yaml describe it.
+// Package server serves the HTTP API of api/httpv1 and its openapi.yaml, and asks the limiter.
 //
-//   - routes.go, router.go: the table of what is served where, and how it is found.
-//   - handle.go, request.go, response.go, query.go: how a request is read and answered.
-//   - handlers.go, convert.go, list.go: what each call does.
-//   - batch.go: the same for many at once.
-//   - problems.go: what each error is called.
-//   - budget.go, pool.go: how much memory requests may hold.
-//   - httpserver.go, listener.go: the limits of connections, and what a panic does.
-//   - metrics.go, instrument.go, log.go, health.go: what is told about it.
+// A request and its response:
+//
+//   - server.go: the Server and its options.
+//   - routes.go: the table of operations.
+//   - router.go: finds the operation and the account of a path.
+//   - instrument.go: writes, counts, times and logs what an operation responds.
+//   - pool.go: the pool of requests and responses with their buffers.
+//   - request.go: a request, and how its body is read.
+//   - query.go: how a query is read or refused.
+//   - response.go: a response, and how it is written.
+//   - problems.go: which error is told as which problem.
+//
+// The operations:
+//
+//   - handle.go: makes an operation of a handler, which knows no HTTP.
+//   - handlers.go: check, commit, release, the usage of an account, and the contract.
+//   - batch.go: checks, commits and releases of many accounts.
+//   - list.go: the usage of all accounts, in pages.
+//   - convert.go: from the limiter's words to those of the API.
+//   - reservation_ids.go: ids for checks that bring none.
+//
+// The process:
+//
+//   - httpserver.go: the time and size limits of connections, and what a panic does.
+//   - listener.go: the limit on the number of connections.
+//   - budget.go: how much memory all requests together may hold.
+//   - metrics.go: what is counted.
+//   - log.go: the log, which leaves out lines where there are many alike.
+//   - health.go: /healthz and /readyz.
 package server
 
 import (
@@ -20,34 +41,36 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// DefaultReservationTTL is for how long a slot is held if neither the check nor the configuration says so.
+// DefaultReservationTTL is how long a reservation is held if neither the check nor the
+// configuration says so.
 const DefaultReservationTTL = 2 * time.Minute
 
 // Options are what a Server is made of.
 type Options struct {
-	// Limiter decides. Until it is loaded every call of the API is answered with 503.
+	// Limiter decides. Until it is loaded, the API responds 503 to everything about accounts.
 	Limiter *limiter.Limiter
-	// Clock says when. Its zero value means one that starts now.
+	// Clock tells the time. The zero value means a clock that starts now.
 	Clock limiter.Clock
-	// ReservationTTL is for how long to hold a slot whose check does not say; DefaultReservationTTL if 0.
+	// ReservationTTL is how long a reservation is held whose check does not say. 0 means
+	// DefaultReservationTTL.
 	ReservationTTL time.Duration
 	// Registry gets the metrics. It may be nil.
 	Registry prometheus.Registerer
-	// Log gets a line per failed or slow request, or a count of them where there are many alike. Its zero
-	// value drops them.
+	// Log gets a line for each failed or slow request, or a count of them where there are many
+	// alike. The zero value drops them.
 	Log logr.Logger
 }
 
-// Server answers the HTTP API. It is an http.Handler.
+// Server serves the HTTP API. It is an http.Handler.
 type Server struct {
 	limiter *limiter.Limiter
 	clock   limiter.Clock
 	ttl     time.Duration
-	ids     *idSource
+	ids     *reservationIDs
 	metrics *metrics
 	log     *limitedLog
 	router  *router
-	// What requests in flight may hold in memory.
+	// What the requests in flight may hold in memory, all together.
 	bodies, responses *budget
 }
 
@@ -63,7 +86,7 @@ func New(o Options) *Server {
 		limiter:   o.Limiter,
 		clock:     o.Clock,
 		ttl:       o.ReservationTTL,
-		ids:       newIDSource(),
+		ids:       newReservationIDs(),
 		metrics:   newMetrics(o.Registry, o.Limiter),
 		log:       newLimitedLog(o.Log),
 		bodies:    &budget{limit: maxBodiesBytes},
@@ -73,7 +96,7 @@ func New(o Options) *Server {
 	return s
 }
 
-// ValidReservationTTL says whether a default TTL is one that a check could ask for.
+// ValidReservationTTL reports whether a check could ask for this TTL.
 func ValidReservationTTL(ttl time.Duration) bool {
 	return ttl >= time.Second && ttl <= httpv1.MaxTTLSeconds*time.Second
 }
