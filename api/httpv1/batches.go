@@ -2,7 +2,8 @@ package httpv1
 
 import "strconv"
 
-// Account says which account an item of a batch is about: the namespace and name of its MailAccount.
+// Account is the account that an item of a batch is about: the namespace and the name of its
+// MailAccount.
 type Account struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
@@ -26,50 +27,52 @@ type ReleaseItem struct {
 	ReleaseRequest
 }
 
-// CheckBatchRequest is up to MaxBatch checks, of any accounts. They are made in order, each on its own: a denial or a problem of
-// one neither undoes those before it nor keeps those after it from being made.
+// CheckBatchRequest asks for up to MaxBatch checks, of any accounts. The service makes them in
+// order, each on its own. It makes all of them, also if some are denied or have a problem.
 type CheckBatchRequest struct {
 	Checks []CheckItem `json:"checks"`
 }
 
-// CommitBatchRequest is up to MaxBatch commits, made in order, each on its own.
+// CommitBatchRequest asks for up to MaxBatch commits, made in order, each on its own.
 type CommitBatchRequest struct {
 	Commits []CommitItem `json:"commits"`
 }
 
-// ReleaseBatchRequest is up to MaxBatch releases, made in order, each on its own.
+// ReleaseBatchRequest asks for up to MaxBatch releases, made in order, each on its own.
 type ReleaseBatchRequest struct {
 	Releases []ReleaseItem `json:"releases"`
 }
 
-// CheckBatchResponse answers a CheckBatchRequest: one result for each of its checks, in the same order.
+// CheckBatchResponse answers a CheckBatchRequest, with one result for each check, in their order.
 type CheckBatchResponse struct {
 	Results []CheckItemResponse `json:"results"`
 }
 
-// CheckItemResponse is the decision of one check, or why there is none: just one of the two is not nil.
+// CheckItemResponse is the result of one check: a decision or a problem. The other one is nil.
 type CheckItemResponse struct {
 	*CheckResponse
 	Problem *Problem `json:"problem,omitempty"`
 }
 
-// CommitBatchResponse answers a CommitBatchRequest: one result for each of its commits, in the same order.
+// CommitBatchResponse answers a CommitBatchRequest, with one result for each commit, in their
+// order.
 type CommitBatchResponse struct {
 	Results []CommitItemResponse `json:"results"`
 }
 
-// CommitItemResponse is the outcome of one commit, or why there is none: just one of the two is not nil.
+// CommitItemResponse is the result of one commit: an outcome or a problem. The other one is nil.
 type CommitItemResponse struct {
 	*CommitResponse
 	Problem *Problem `json:"problem,omitempty"`
 }
 
-// ReleaseBatchResponse answers a ReleaseBatchRequest: one result for each of its releases, in the same order.
+// ReleaseBatchResponse answers a ReleaseBatchRequest, with one result for each release, in their
+// order.
 type ReleaseBatchResponse struct {
 	Results []ReleaseItemResponse `json:"results"`
 }
 
-// ReleaseItemResponse is the outcome of one release, or why there is none: just one of the two is not nil.
+// ReleaseItemResponse is the result of one release: an outcome or a problem. The other one is nil.
 type ReleaseItemResponse struct {
 	*ReleaseResponse
 	Problem *Problem `json:"problem,omitempty"`

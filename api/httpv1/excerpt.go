@@ -5,11 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// MaxExcerpt is how many characters of a request's own text an answer repeats.
+// MaxExcerpt is how many characters of a caller's text a response or a log line repeats.
 const MaxExcerpt = 100
 
-// Excerpt returns the first MaxExcerpt characters of a text, as valid UTF-8, with … behind them if
-// there were more. A small request must not become a large answer, nor a large line in a log.
+// Excerpt returns the first MaxExcerpt characters of a text, as valid UTF-8, and appends … if there
+// were more. A small request must not make a large response, nor a large line in the log.
 func Excerpt(s string) string {
 	end, cut := len(s), false
 	for at, n := 0, 0; at < len(s); n++ {

@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// integer reads an integer value: any number without a fraction, as JSON Schema has it, so 1, 1.0
-// and 1e0 are the same. One that is too large for 64 bits becomes the largest or smallest there
-// is, which no bound admits.
+// integer reads an integer as JSON Schema defines it: a number without a fraction, so that 1, 1.0
+// and 1e0 are the same. What does not fit into 64 bits becomes the largest or the smallest int64,
+// which is out of all bounds.
 func (r *reader) integer(to **int64) error {
 	c := r.peek()
 	if c != '-' && (c < '0' || c > '9') {
@@ -35,7 +35,7 @@ func (r *reader) integer(to **int64) error {
 	return nil
 }
 
-// digits takes the decimal digits that come next.
+// digits reads the decimal digits that come next.
 func (r *reader) digits() []byte {
 	start := r.at
 	for r.at < len(r.body) && r.body[r.at] >= '0' && r.body[r.at] <= '9' {
@@ -44,8 +44,8 @@ func (r *reader) digits() []byte {
 	return r.body[start:r.at]
 }
 
-// scientific reads the rest of a number whose whole part has been read and is followed by a
-// fraction, an exponent or both. The number must be an integer all the same.
+// scientific reads the rest of a number after its whole part: a fraction, an exponent or both. The
+// number must still be an integer.
 func (r *reader) scientific(whole []byte, negative bool) (int64, error) {
 	var fraction []byte
 	exponent := 0
@@ -69,7 +69,7 @@ func (r *reader) scientific(whole []byte, negative bool) (int64, error) {
 	return n, nil
 }
 
-// maxExponent is beyond all exponents that make a difference: a body has fewer digits.
+// maxExponent stands for all larger exponents. No body has so many digits that it matters.
 const maxExponent = 1 << 30
 
 // exponent reads what follows the e of a number.
@@ -89,8 +89,8 @@ func (r *reader) exponent() (n int, ok bool) {
 	return n, len(digits) > 0
 }
 
-// shift computes whole.fraction × 10^exponent. It reports whether that is an integer. It takes as
-// long as there are digits, whatever the exponent.
+// shift returns whole.fraction × 10^exponent, and reports whether that is an integer. Its time
+// depends on the number of digits, not on the exponent.
 func shift(whole, fraction []byte, exponent int, negative bool) (n int64, ok bool) {
 	digits := bytes.TrimLeft(append(bytes.Clone(whole), fraction...), "0")
 	significant := bytes.TrimRight(digits, "0")
@@ -114,7 +114,7 @@ func shift(whole, fraction []byte, exponent int, negative bool) (n int64, ok boo
 	return n, true
 }
 
-// furthest stands for all integers beyond 64 bits.
+// furthest returns the int64 that stands for all integers beyond 64 bits.
 func furthest(negative bool) int64 {
 	if negative {
 		return math.MinInt64

@@ -2,14 +2,14 @@ package httpv1
 
 // CheckRequest asks to send now. All fields are optional.
 type CheckRequest struct {
-	// ID names the reservation; see ValidID. A check that is repeated with the ID of an outstanding
-	// reservation gets the same one. An ID is of one attempt to send: the next attempt of the same
-	// message needs another, such as ID/2. Without it the service makes one up.
+	// ID is the id of the reservation; see ValidID. If nil, the service makes one up. A check that
+	// is repeated with the id of an outstanding reservation gets the same reservation. An id is for
+	// one attempt to send: the next attempt for the same message needs another, such as ID/2.
 	ID *string `json:"id,omitempty"`
-	// Cost is how much of each limit to take, 1 to MaxCost; 1 if nil.
+	// Cost is how much of each limit the mail uses up, 1 to MaxCost; 1 if nil.
 	Cost *int64 `json:"cost,omitempty"`
-	// TTLSeconds is for how long to hold the slot, 1 to MaxTTLSeconds; what the service was started with (two
-	// minutes, unless told otherwise) if nil.
+	// TTLSeconds is how long to hold the reservation, 1 to MaxTTLSeconds. If nil, it is what the
+	// service was started with, by default two minutes.
 	TTLSeconds *int64 `json:"ttlSeconds,omitempty"`
 }
 
@@ -17,8 +17,8 @@ type CheckRequest struct {
 type CommitRequest struct {
 	// Reservation is the id of the reservation; the oldest outstanding one if nil.
 	Reservation *string `json:"reservation,omitempty"`
-	// Cost is what really left, 1 to MaxCost; the reservation's cost if nil, or 1 where there is none.
-	// Give it always: a reservation that ended may be forgotten, and its cost with it.
+	// Cost is what really left, 1 to MaxCost. If nil, it is the reservation's cost, or 1 if there
+	// is no such reservation. Give it always: the service forgets old reservations, and their cost.
 	Cost *int64 `json:"cost,omitempty"`
 }
 
@@ -54,7 +54,9 @@ func (q *CheckRequest) fields(f []field) []field {
 }
 
 func (q *CommitRequest) fields(f []field) []field {
-	return append(f, field{name: "reservation", to: &q.Reservation}, field{name: "cost", to: &q.Cost})
+	return append(f,
+		field{name: "reservation", to: &q.Reservation},
+		field{name: "cost", to: &q.Cost})
 }
 
 func (q *ReleaseRequest) fields(f []field) []field {

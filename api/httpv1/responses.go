@@ -15,7 +15,7 @@ const (
 // ReasonSuspended is the CheckResponse.Reason of every denial by a suspended account.
 const ReasonSuspended = "Suspended"
 
-// The values of CommitResponse.Outcome, and Released, that of ReleaseResponse.Outcome.
+// The values of CommitResponse.Outcome; Released is that of ReleaseResponse.Outcome.
 const (
 	Committed  = "Committed"
 	Late       = "Late"
@@ -37,10 +37,11 @@ func (t Time) appendJSON(b []byte) []byte {
 }
 
 func (t Time) appendText(b []byte) []byte {
-	// Package time has a fast way for RFC 3339, but none for milliseconds.
+	// Package time formats RFC 3339 fast, but not with exactly three digits of a second.
 	b = t.UTC().AppendFormat(b, time.RFC3339)
 	millis := t.Nanosecond() / int(time.Millisecond)
-	return append(b[:len(b)-1], '.', byte('0'+millis/100), byte('0'+millis/10%10), byte('0'+millis%10), 'Z')
+	return append(b[:len(b)-1], '.',
+		byte('0'+millis/100), byte('0'+millis/10%10), byte('0'+millis%10), 'Z')
 }
 
 // CheckResponse answers a check.
@@ -49,25 +50,26 @@ type CheckResponse struct {
 	Decision string `json:"decision"`
 	// Reason is ReasonSuspended if the account is suspended, and empty otherwise.
 	Reason string `json:"reason,omitempty"`
-	// Remaining is the least that is left in any window; nil without limits, and in a denial.
+	// Remaining is the least that is left in any window. It is nil without limits, and in a denial.
 	Remaining *int64 `json:"remaining,omitempty"`
-	// Reservation is the slot that an allowed check holds.
+	// Reservation is what an allowed check holds; nil in a denial.
 	Reservation *Reservation `json:"reservation,omitempty"`
-	// DeferredUntil is when to ask again, and RetryAfterMillis how long that is from now; nil when suspended.
+	// DeferredUntil is when to ask again after a denial, and RetryAfterMillis how long that is from
+	// now. Both are nil if the account is suspended.
 	DeferredUntil    *Time  `json:"deferredUntil,omitempty"`
 	RetryAfterMillis *int64 `json:"retryAfterMillis,omitempty"`
-	// Exhausted are the windows that the check does not fit into.
+	// Exhausted are the windows into which the check does not fit.
 	Exhausted []ExhaustedWindow `json:"exhausted,omitempty"`
 }
 
-// Reservation is a slot that is held until ExpiresAt. After that it counts as sent.
+// Reservation is held until ExpiresAt. If nobody ends it before that, it counts as sent.
 type Reservation struct {
 	ID        string `json:"id"`
 	Cost      int64  `json:"cost"`
 	ExpiresAt Time   `json:"expiresAt"`
 }
 
-// ExhaustedWindow is a window that a check does not fit into, and when it will.
+// ExhaustedWindow is a window into which a check does not fit, and when it will.
 type ExhaustedWindow struct {
 	Window   string `json:"window"`
 	Limit    int64  `json:"limit"`
@@ -76,8 +78,8 @@ type ExhaustedWindow struct {
 	FreeAt   Time   `json:"freeAt"`
 }
 
-// AppendJSON writes the decision without reflection, as it is the answer to every mail. It writes
-// what a json.Encoder would that does not escape for HTML: a Message-ID is told back as it came.
+// AppendJSON appends what a json.Encoder without HTML escaping would write, so that a Message-ID
+// looks as the caller sent it. It uses no reflection: this is the response to every mail.
 func (d *CheckResponse) AppendJSON(b []byte) []byte {
 	b = append(b, `{"decision":"`...)
 	b = append(b, d.Decision...)
@@ -104,9 +106,11 @@ func (d *CheckResponse) AppendJSON(b []byte) []byte {
 		b = appendInt(b, `,"retryAfterMillis":`, *d.RetryAfterMillis)
 	}
 	if len(d.Exhausted) > 0 {
-		b = append(b, `,"exhausted":`...)
+		b = append(b, `,"exhausted":[`...)
 		for i := range d.Exhausted {
-			b = append(b, "[,"[min(i, 1)])
+			if i > 0 {
+				b = append(b, ',')
+			}
 			b = d.Exhausted[i].appendJSON(b)
 		}
 		b = append(b, ']')
@@ -140,10 +144,10 @@ type ReleaseResponse struct {
 	Outcome string `json:"outcome"`
 }
 
-// AppendJSON writes the response as json.Marshal would, without reflection.
+// AppendJSON appends what json.Marshal would write, without reflection.
 func (r *CommitResponse) AppendJSON(b []byte) []byte { return appendOutcome(b, r.Outcome) }
 
-// AppendJSON writes the response as json.Marshal would, without reflection.
+// AppendJSON appends what json.Marshal would write, without reflection.
 func (r *ReleaseResponse) AppendJSON(b []byte) []byte { return appendOutcome(b, r.Outcome) }
 
 func appendOutcome(b []byte, outcome string) []byte {
@@ -156,12 +160,12 @@ func appendOutcome(b []byte, outcome string) []byte {
 type Usage struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
-	// Behavior is what a denied check is told: Defer or Reject.
+	// Behavior is the Decision of a denied check: Defer or Reject.
 	Behavior  string `json:"behavior"`
 	Suspended bool   `json:"suspended"`
 	// InFlight is the cost of the outstanding reservations.
 	InFlight int64 `json:"inFlight"`
-	// NextSlot is the earliest time at which a check of cost 1 would be admitted; nil if it would be now.
+	// NextSlot is the earliest time at which a check of cost 1 is allowed; nil if that is now.
 	NextSlot *Time `json:"nextSlot,omitempty"`
 	// Windows are minute, hour and day, in this order.
 	Windows []WindowUsage `json:"windows"`
@@ -172,16 +176,16 @@ type WindowUsage struct {
 	Window string `json:"window"`
 	// Limit and Remaining are nil where there is no limit.
 	Limit *int64 `json:"limit,omitempty"`
-	// Used is the cost that counts in the window, without what is in flight.
+	// Used is the cost that was sent in the window, without what is in flight.
 	Used      int64  `json:"used"`
 	Remaining *int64 `json:"remaining,omitempty"`
-	// FreeAt is when the window has room for a cost of 1; nil where it has room now, or no limit.
+	// FreeAt is when a cost of 1 fits into the window; nil if it does now, or without a limit.
 	FreeAt *Time `json:"freeAt,omitempty"`
 }
 
 // ListResponse is one page of the list of accounts.
 type ListResponse struct {
 	Accounts []Usage `json:"accounts"`
-	// Continue asks for the next page; empty on the last.
+	// Continue is the token to ask for the next page with; empty on the last.
 	Continue string `json:"continue,omitempty"`
 }

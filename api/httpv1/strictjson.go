@@ -157,7 +157,8 @@ func readList[T any, P object[T]](r *reader, to *[]T) error {
 		}
 		if r.index == MaxBatch {
 			return InvalidField.Problem(fmt.Sprintf(
-				"%s can have at most %d elements; send the others in another request.", r.list, MaxBatch))
+				"%s can have at most %d elements; send the others in another request.",
+				r.list, MaxBatch))
 		}
 		if r.peek() != '{' {
 			return r.fail("%s[%d] must be an object, not %s", r.list, r.index, r.kind())
