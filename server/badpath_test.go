@@ -13,7 +13,8 @@ const (
 	pathHint    = "The API is at /v1/accounts; GET /openapi.yaml describes it."
 )
 
-// names are segments of a path that name no account, whatever they mean to a file system, a log or a terminal.
+// names are segments of a path that name no account, whatever they mean to a file system, a log or
+// a terminal.
 var names = map[string]string{
 	"an unknown name":             "nobody",
 	"a name in another case":      "Newsletter",
@@ -42,7 +43,8 @@ func TestNames(t *testing.T) {
 			for _, path := range []string{"/v1/accounts/marketing/" + segment, "/v1/accounts/" + segment + "/newsletter"} {
 				a.get(path).wantProblem(404, "account-not-found", accountHint)
 				for _, verb := range verbs {
-					a.call(request{}.to(path+"/"+verb)).wantProblem(404, "account-not-found", accountHint)
+					a.call(request{}.to(path+"/"+verb)).wantProblem(404, "account-not-found",
+						accountHint)
 				}
 			}
 			a.unused()
@@ -79,8 +81,12 @@ func TestPaths(t *testing.T) {
 	for name, path := range noPaths {
 		t.Run(name, func(t *testing.T) {
 			a := a.in(t)
-			a.call(request{method: http.MethodGet}.to(path)).wantProblem(404, "path-not-found", pathHint)
-			a.call(request{method: http.MethodPost}.to(path)).wantProblem(404, "path-not-found", pathHint)
+			a.call(request{
+				method: http.MethodGet,
+			}.to(path)).wantProblem(404, "path-not-found", pathHint)
+			a.call(request{
+				method: http.MethodPost,
+			}.to(path)).wantProblem(404, "path-not-found", pathHint)
 		})
 	}
 	a.unused()
@@ -88,7 +94,9 @@ func TestPaths(t *testing.T) {
 
 func TestMethods(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
-	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get"}
+	methods := []string{
+		"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get",
+	}
 	for path, allowed := range map[string][]string{
 		"/v1/accounts/marketing/newsletter/check":   {"POST"},
 		"/v1/accounts/marketing/newsletter/commit":  {"POST"},
@@ -116,7 +124,8 @@ func TestMethods(t *testing.T) {
 	}
 }
 
-// TestRequestLines sends what net/http's client does not: what it cannot parse, the server does not either.
+// TestRequestLines sends what net/http's client does not: what it cannot parse, the server does not
+// either.
 func TestRequestLines(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	for name, c := range map[string]struct {
@@ -124,13 +133,17 @@ func TestRequestLines(t *testing.T) {
 		status int
 		kind   string // empty: net/http refuses it, in plain text
 	}{
-		"OPTIONS *":                   {"OPTIONS * HTTP/1.1", 404, "path-not-found"},
-		"GET *":                       {"GET * HTTP/1.1", 404, "path-not-found"},
-		"CONNECT":                     {"CONNECT example.com:443 HTTP/1.1", 404, "path-not-found"},
-		"CONNECT to a path":           {"CONNECT /v1/accounts HTTP/1.1", 404, "path-not-found"},
-		"a whole URL":                 {"POST http://other.example/v1/accounts/a/b/check HTTP/1.1", 404, "account-not-found"},
-		"a host and no path":          {"GET http://other.example HTTP/1.1", 404, "path-not-found"},
-		"two slashes before":          {"POST //v1/accounts/marketing/newsletter/check HTTP/1.1", 404, "path-not-found"},
+		"OPTIONS *":         {"OPTIONS * HTTP/1.1", 404, "path-not-found"},
+		"GET *":             {"GET * HTTP/1.1", 404, "path-not-found"},
+		"CONNECT":           {"CONNECT example.com:443 HTTP/1.1", 404, "path-not-found"},
+		"CONNECT to a path": {"CONNECT /v1/accounts HTTP/1.1", 404, "path-not-found"},
+		"a whole URL": {
+			"POST http://other.example/v1/accounts/a/b/check HTTP/1.1", 404, "account-not-found",
+		},
+		"a host and no path": {"GET http://other.example HTTP/1.1", 404, "path-not-found"},
+		"two slashes before": {
+			"POST //v1/accounts/marketing/newsletter/check HTTP/1.1", 404, "path-not-found",
+		},
 		"a control character":         {"GET /v1/accounts/\x01 HTTP/1.1", 400, ""},
 		"NUL":                         {"GET /v1/accounts/\x00 HTTP/1.1", 400, ""},
 		"an escape that is none":      {"GET /v1/accounts/%zz HTTP/1.1", 400, ""},

@@ -14,38 +14,79 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// TestProblemsOfReservations is what the calls are told that come at the wrong time, or to the wrong account.
+// TestProblemsOfReservations is what the calls are told that come at the wrong time, or to the
+// wrong account.
 func TestProblemsOfReservations(t *testing.T) {
 	const (
 		unknownHint = "There is nothing to free."
-		endedHint   = "A check needs an id of its own for each attempt to send, such as <id>/2 for the second; a release cannot free what counts as sent."
-		costHint    = "Repeat the check with that cost, or use an id of its own for another attempt to send, such as <id>/2."
+		endedHint   = "A check needs an id of its own for each attempt to send, such as <id>/2 " +
+			"for the second; a release cannot free what counts as sent."
+		costHint = "Repeat the check with that cost, or use an id of its own for another " +
+			"attempt to send, such as <id>/2."
 	)
 	for name, c := range map[string]struct {
 		before     []string // verb and body
 		verb, body string
 		kind, hint string
 	}{
-		"a release of what was never reserved":   {nil, "release", `{"reservation":"a"}`, "404 reservation-not-found", unknownHint},
-		"a release of nothing":                   {nil, "release", "", "404 reservation-not-found", unknownHint},
-		"a release of another account's":         {[]string{`other check {"id":"a"}`}, "release", `{"reservation":"a"}`, "404 reservation-not-found", unknownHint},
-		"a release of nothing, but others'":      {[]string{`other check {"id":"a"}`}, "release", "", "404 reservation-not-found", unknownHint},
-		"a release of what was committed":        {[]string{`newsletter check {"id":"a"}`, `newsletter commit {"reservation":"a"}`}, "release", `{"reservation":"a"}`, "409 reservation-conflict", endedHint},
-		"a release of what was sent unreserved":  {[]string{`newsletter commit {"reservation":"a"}`}, "release", `{"reservation":"a"}`, "409 reservation-conflict", endedHint},
-		"a check of what was committed":          {[]string{`newsletter check {"id":"a"}`, `newsletter commit {"reservation":"a"}`}, "check", `{"id":"a"}`, "409 reservation-conflict", endedHint},
-		"a check of what was released":           {[]string{`newsletter check {"id":"a"}`, `newsletter release {"reservation":"a"}`}, "check", `{"id":"a"}`, "409 reservation-conflict", endedHint},
-		"a check of what is held with more":      {[]string{`newsletter check {"id":"a"}`}, "check", `{"id":"a","cost":2}`, "409 reservation-conflict", costHint},
-		"a check of what is held with less":      {[]string{`newsletter check {"id":"a","cost":2}`}, "check", `{"id":"a"}`, "409 reservation-conflict", costHint},
-		"a check above the smallest limit":       {nil, "check", `{"cost":11}`, "422 cost-exceeds-limit", "Split the message, or raise the limit."},
-		"a check above all limits":               {nil, "check", `{"cost":2147483647}`, "422 cost-exceeds-limit", "Split the message, or raise the limit."},
-		"a check above the limit when it's full": {[]string{`newsletter commit {"cost":10}`}, "check", `{"cost":11}`, "422 cost-exceeds-limit", "Split the message, or raise the limit."},
+		"a release of what was never reserved": {
+			nil, "release", `{"reservation":"a"}`, "404 reservation-not-found", unknownHint,
+		},
+		"a release of nothing": {nil, "release", "", "404 reservation-not-found", unknownHint},
+		"a release of another account's": {
+			[]string{`other check {"id":"a"}`}, "release", `{"reservation":"a"}`,
+			"404 reservation-not-found", unknownHint,
+		},
+		"a release of nothing, but others'": {
+			[]string{`other check {"id":"a"}`}, "release", "", "404 reservation-not-found",
+			unknownHint,
+		},
+		"a release of what was committed": {
+			[]string{`newsletter check {"id":"a"}`, `newsletter commit {"reservation":"a"}`},
+			"release", `{"reservation":"a"}`, "409 reservation-conflict", endedHint,
+		},
+		"a release of what was sent unreserved": {
+			[]string{`newsletter commit {"reservation":"a"}`}, "release", `{"reservation":"a"}`,
+			"409 reservation-conflict", endedHint,
+		},
+		"a check of what was committed": {
+			[]string{`newsletter check {"id":"a"}`, `newsletter commit {"reservation":"a"}`},
+			"check", `{"id":"a"}`, "409 reservation-conflict", endedHint,
+		},
+		"a check of what was released": {
+			[]string{`newsletter check {"id":"a"}`, `newsletter release {"reservation":"a"}`},
+			"check", `{"id":"a"}`, "409 reservation-conflict", endedHint,
+		},
+		"a check of what is held with more": {
+			[]string{`newsletter check {"id":"a"}`}, "check", `{"id":"a","cost":2}`,
+			"409 reservation-conflict", costHint,
+		},
+		"a check of what is held with less": {
+			[]string{`newsletter check {"id":"a","cost":2}`}, "check", `{"id":"a"}`,
+			"409 reservation-conflict", costHint,
+		},
+		"a check above the smallest limit": {
+			nil, "check", `{"cost":11}`, "422 cost-exceeds-limit",
+			"Split the message, or raise the limit.",
+		},
+		"a check above all limits": {
+			nil, "check", `{"cost":2147483647}`, "422 cost-exceeds-limit",
+			"Split the message, or raise the limit.",
+		},
+		"a check above the limit when it's full": {
+			[]string{`newsletter commit {"cost":10}`}, "check", `{"cost":11}`,
+			"422 cost-exceeds-limit", "Split the message, or raise the limit.",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAPI(t, limiter.Policy{Limits: limiter.Limits{100, 10, 1000}}, setup{})
-			a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "other"}, "uid-2", limiter.Policy{})
+			a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "other"}, "uid-2",
+				limiter.Policy{})
 			for _, call := range c.before {
 				words := strings.SplitN(call, " ", 3)
-				got := a.call(request{body: words[2]}.to("/v1/accounts/marketing/" + words[0] + "/" + words[1]))
+				got := a.call(request{
+					body: words[2],
+				}.to("/v1/accounts/marketing/" + words[0] + "/" + words[1]))
 				if got.status != 200 {
 					t.Fatalf("%s: %d %s", call, got.status, got.body)
 				}
@@ -64,7 +105,8 @@ func TestProblemsOfReservations(t *testing.T) {
 	}
 }
 
-// TestForeignReservations wants an account to know nothing of another's ids: the same id may be held by both.
+// TestForeignReservations wants an account to know nothing of another's ids: the same id may be
+// held by both.
 func TestForeignReservations(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	a.limiter.Apply(limiter.Key{Namespace: "sales", Name: "newsletter"}, "uid-2", limiter.Policy{})
@@ -78,7 +120,8 @@ func TestForeignReservations(t *testing.T) {
 	}
 }
 
-// TestNotReady is G10: before all accounts are loaded nothing can be said of any, not even that it does not exist.
+// TestNotReady is G10: before all accounts are loaded nothing can be said of any, not even that it
+// does not exist.
 func TestNotReady(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{unloaded: true})
 	for name, account := range map[string]string{"a known account": "marketing/newsletter", "an unknown one": "marketing/nobody"} {
@@ -127,7 +170,8 @@ func TestOverloaded(t *testing.T) {
 	a.post("check", `{"id":"a"}`)
 	a.post("check", `{"id":"b"}`)
 	got := a.post("check", `{"id":"c"}`)
-	got.wantProblem(503, "overloaded", "Commit or release what is outstanding, ask with a shorter ttlSeconds, or raise --max-reservations.")
+	got.wantProblem(503, "overloaded",
+		"Commit or release what is outstanding, ask with a shorter ttlSeconds, or raise --max-reservations.")
 	if got.header.Get("Retry-After") != "1" {
 		t.Errorf("got Retry-After: %q", got.header.Get("Retry-After"))
 	}
@@ -150,7 +194,9 @@ func TestAClientThatLeaves(t *testing.T) {
 		"between the body and its end": {"Content-Length: 100\r\n", whole},
 		"before the body":              {"Content-Length: 19\r\n", ""},
 		"in the middle of a chunk":     {"Transfer-Encoding: chunked\r\n", "13\r\n" + whole[:9]},
-		"before the last chunk":        {"Transfer-Encoding: chunked\r\n", "13\r\n" + whole + "\r\n"},
+		"before the last chunk": {
+			"Transfer-Encoding: chunked\r\n", "13\r\n" + whole + "\r\n",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAPI(t, limiter.Policy{}, setup{})
@@ -158,7 +204,8 @@ func TestAClientThatLeaves(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			const head = "POST /v1/accounts/marketing/newsletter/check HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\n"
+			const head = "POST /v1/accounts/marketing/newsletter/check HTTP/1.1\r\n" +
+				"Host: sluice\r\nContent-Type: application/json\r\n"
 			if _, err := io.WriteString(conn, head+c.headers+"\r\n"+c.body); err != nil {
 				t.Fatal(err)
 			}
@@ -206,7 +253,8 @@ func TestAnAccountHasAShareOfTheReservations(t *testing.T) {
 			t.Fatalf("%d %s", got.status, got.body)
 		}
 	}
-	a.post("check", "").wantProblem(http.StatusServiceUnavailable, "overloaded", "raise --max-reservations-per-account.")
+	a.post("check", "").wantProblem(http.StatusServiceUnavailable, "overloaded",
+		"raise --max-reservations-per-account.")
 	other := limiter.Key{Namespace: "marketing", Name: "other"}
 	a.limiter.Apply(other, "uid-2", limiter.Policy{})
 	if got := a.call(request{}.to("/v1/accounts/marketing/other/check")); got.status != http.StatusOK {

@@ -13,7 +13,9 @@ import (
 )
 
 // batchLists are the batch calls, and the field that holds their items.
-var batchLists = map[string]string{"/v1/check": "checks", "/v1/commit": "commits", "/v1/release": "releases"}
+var batchLists = map[string]string{
+	"/v1/check": "checks", "/v1/commit": "commits", "/v1/release": "releases",
+}
 
 func (a *api) batch(path, body string) reply {
 	a.t.Helper()
@@ -24,7 +26,8 @@ func (a *api) batch(path, body string) reply {
 func TestBatchesAreAnsweredInOrder(t *testing.T) {
 	a := newAPI(t, limiter.Policy{Limits: limiter.Limits{2, 0, 0}}, setup{})
 	a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "other"}, "uid-2", limiter.Policy{})
-	a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "suspended"}, "uid-3", limiter.Policy{Suspended: true, Behavior: limiter.Reject})
+	a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "suspended"}, "uid-3",
+		limiter.Policy{Suspended: true, Behavior: limiter.Reject})
 	for i, c := range []struct{ path, body, want string }{
 		{"/v1/check", `{"checks":[
 			{"namespace":"marketing","name":"newsletter","id":"a"},
@@ -64,7 +67,8 @@ func TestBatchesAreAnsweredInOrder(t *testing.T) {
 	}
 }
 
-// TestBatchesAreReadStrictly is about what is wrong with a batch as a whole: then none of its items is made.
+// TestBatchesAreReadStrictly is about what is wrong with a batch as a whole: then none of its items
+// is made.
 func TestBatchesAreReadStrictly(t *testing.T) {
 	const good = `{"namespace":"marketing","name":"newsletter"}`
 	for name, c := range map[string]struct {
@@ -73,34 +77,79 @@ func TestBatchesAreReadStrictly(t *testing.T) {
 		kind   string
 		hint   string
 	}{
-		"no list":                    {`{}`, 422, "invalid-field", "LIST is missing"},
-		"another list":               {`{"items":[]}`, 400, "malformed-request", `no field "items"; the fields are LIST`},
-		"a list that is an object":   {`{"LIST":{}}`, 400, "malformed-request", "LIST must be an array, not an object"},
-		"a list that is null":        {`{"LIST":null}`, 400, "malformed-request", "LIST must be an array, not null"},
-		"a list that comes twice":    {`{"LIST":[],"LIST":[]}`, 400, "malformed-request", `"LIST" comes twice`},
-		"a list that does not end":   {`{"LIST":[` + good, 400, "malformed-request", "expected , or ]"},
-		"a trailing comma":           {`{"LIST":[` + good + `,]}`, 400, "malformed-request", "LIST[1] must be an object"},
-		"an item that is a number":   {`{"LIST":[` + good + `,7]}`, 400, "malformed-request", "LIST[1] must be an object, not a number"},
-		"an item that is a list":     {`{"LIST":[[` + good + `]]}`, 400, "malformed-request", "LIST[0] must be an object, not an array"},
-		"an unknown field of one":    {`{"LIST":[` + good + `,{"priority":1}]}`, 400, "malformed-request", `no field "priority"; the fields are namespace, name`},
-		"a name that is a number":    {`{"LIST":[` + good + `,{"name":1}]}`, 400, "malformed-request", "LIST[1].name must be a string, not a number"},
-		"a name that is null":        {`{"LIST":[{"namespace":null}]}`, 400, "malformed-request", "LIST[0].namespace must be a string, not null"},
-		"a name that comes twice":    {`{"LIST":[{"name":"a","name":"b"}]}`, 400, "malformed-request", `"name" comes twice`},
-		"garbage after it":           {`{"LIST":[` + good + `]} x`, 400, "malformed-request", "nothing may follow"},
-		"more items than may be":     {`{"LIST":[` + strings.Repeat(good+",", 1000) + good + `]}`, 422, "invalid-field", "LIST can have at most 1000 elements"},
-		"more bytes than may be":     {`{"LIST":[` + strings.Repeat(" ", 1<<20) + `]}`, 413, "body-too-large", "at most 1048576 bytes"},
-		"nothing":                    {``, 422, "invalid-field", "LIST is missing"},
-		"a list that is deep":        {`{"LIST":` + strings.Repeat("[", 10000), 400, "malformed-request", "LIST[0] must be an object, not an array"},
-		"a single call's body":       {`{"cost":1}`, 400, "malformed-request", `no field "cost"; the fields are LIST`},
-		"what is no object":          {`[` + good + `]`, 400, "malformed-request", "must be a JSON object"},
-		"another field after a list": {`{"LIST":[` + good + `],"cost":1}`, 400, "malformed-request", `no field "cost"`},
+		"no list": {`{}`, 422, "invalid-field", "LIST is missing"},
+		"another list": {
+			`{"items":[]}`, 400, "malformed-request", `no field "items"; the fields are LIST`,
+		},
+		"a list that is an object": {
+			`{"LIST":{}}`, 400, "malformed-request", "LIST must be an array, not an object",
+		},
+		"a list that is null": {
+			`{"LIST":null}`, 400, "malformed-request", "LIST must be an array, not null",
+		},
+		"a list that comes twice": {
+			`{"LIST":[],"LIST":[]}`, 400, "malformed-request", `"LIST" comes twice`,
+		},
+		"a list that does not end": {
+			`{"LIST":[` + good, 400, "malformed-request", "expected , or ]",
+		},
+		"a trailing comma": {
+			`{"LIST":[` + good + `,]}`, 400, "malformed-request", "LIST[1] must be an object",
+		},
+		"an item that is a number": {
+			`{"LIST":[` + good + `,7]}`, 400, "malformed-request",
+			"LIST[1] must be an object, not a number",
+		},
+		"an item that is a list": {
+			`{"LIST":[[` + good + `]]}`, 400, "malformed-request",
+			"LIST[0] must be an object, not an array",
+		},
+		"an unknown field of one": {
+			`{"LIST":[` + good + `,{"priority":1}]}`, 400, "malformed-request",
+			`no field "priority"; the fields are namespace, name`,
+		},
+		"a name that is a number": {
+			`{"LIST":[` + good + `,{"name":1}]}`, 400, "malformed-request",
+			"LIST[1].name must be a string, not a number",
+		},
+		"a name that is null": {
+			`{"LIST":[{"namespace":null}]}`, 400, "malformed-request",
+			"LIST[0].namespace must be a string, not null",
+		},
+		"a name that comes twice": {
+			`{"LIST":[{"name":"a","name":"b"}]}`, 400, "malformed-request", `"name" comes twice`,
+		},
+		"garbage after it": {
+			`{"LIST":[` + good + `]} x`, 400, "malformed-request", "nothing may follow",
+		},
+		"more items than may be": {
+			`{"LIST":[` + strings.Repeat(good+",", 1000) + good + `]}`, 422, "invalid-field",
+			"LIST can have at most 1000 elements",
+		},
+		"more bytes than may be": {
+			`{"LIST":[` + strings.Repeat(" ", 1<<20) + `]}`, 413, "body-too-large",
+			"at most 1048576 bytes",
+		},
+		"nothing": {``, 422, "invalid-field", "LIST is missing"},
+		"a list that is deep": {
+			`{"LIST":` + strings.Repeat("[", 10000), 400, "malformed-request",
+			"LIST[0] must be an object, not an array",
+		},
+		"a single call's body": {
+			`{"cost":1}`, 400, "malformed-request", `no field "cost"; the fields are LIST`,
+		},
+		"what is no object": {`[` + good + `]`, 400, "malformed-request", "must be a JSON object"},
+		"another field after a list": {
+			`{"LIST":[` + good + `],"cost":1}`, 400, "malformed-request", `no field "cost"`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAPI(t, limiter.Policy{}, setup{})
 			for path, list := range batchLists {
 				r := request{body: strings.ReplaceAll(c.body, "LIST", list)}
 				r.beyondSchema = strings.Contains(name, "twice") || strings.Contains(name, "garbage")
-				a.call(r.to(path)).wantProblem(c.status, c.kind, strings.ReplaceAll(c.hint, "LIST", list))
+				a.call(r.to(path)).wantProblem(c.status, c.kind,
+					strings.ReplaceAll(c.hint, "LIST", list))
 			}
 			a.unused()
 		})

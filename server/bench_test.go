@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// Servers and load are processes of their own with GOMAXPROCS=1: two servers share core 0, their loads core 1. The
-// servers get their checks in turns, a slice to this and a slice to that, so that whatever else the machine does slows
-// both. The metrics are
+// Servers and load are processes of their own with GOMAXPROCS=1: two servers share core 0, their
+// loads core 1. The servers get their checks in turns, a slice to this and a slice to that, so that
+// whatever else the machine does slows both. The metrics are
 //
 //	ref-checks/s  of the reference
 //	checks/s      of the subject
@@ -29,12 +29,14 @@ import (
 //
 // SLUICE_BENCH_PROFILE names a folder for CPU profiles of the servers.
 
-// BenchmarkHTTP compares a check with a bare net/http handler, which reads the body and writes as many bytes.
+// BenchmarkHTTP compares a check with a bare net/http handler, which reads the body and writes as
+// many bytes.
 func BenchmarkHTTP(b *testing.B) {
 	for _, decision := range []string{"allow", "deny"} {
 		for _, accounts := range []int{1, 100_000} {
 			b.Run(fmt.Sprintf("check=%s/accounts=%d", decision, accounts), func(b *testing.B) {
-				compare(b, startServer(b, "bare", decision, accounts, 1), startServer(b, "sluice", decision, accounts, 1))
+				compare(b, startServer(b, "bare", decision, accounts, 1),
+					startServer(b, "sluice", decision, accounts, 1))
 			})
 		}
 	}
@@ -44,12 +46,14 @@ func BenchmarkHTTP(b *testing.B) {
 func BenchmarkBatch(b *testing.B) {
 	for _, accounts := range []int{1, 100_000} {
 		b.Run(fmt.Sprintf("accounts=%d", accounts), func(b *testing.B) {
-			compare(b, startServer(b, "sluice", "allow", accounts, 1), startServer(b, "sluice", "allow", accounts, 100))
+			compare(b, startServer(b, "sluice", "allow", accounts, 1),
+				startServer(b, "sluice", "allow", accounts, 100))
 		})
 	}
 }
 
-// benchSlice is how many checks one server gets before it is the other's turn: about a tenth of a second of single ones.
+// benchSlice is how many checks one server gets before it is the other's turn: about a tenth of a
+// second of single ones.
 const benchSlice = 4_000
 
 // compare gives b.N checks to each of two servers and reports how they did.
@@ -101,7 +105,11 @@ func startServer(b *testing.B, kind, decision string, accounts, batch int) *benc
 	n := "SLUICE_BENCH_ACCOUNTS=" + strconv.Itoa(accounts)
 	server := startChild(b, "0", n, "SLUICE_BENCH_SERVER="+kind, "SLUICE_BENCH_DECISION="+decision)
 	address := server.line(b)
-	return &benched{server: server, loader: startChild(b, "1", n, "SLUICE_BENCH_LOAD="+address, "SLUICE_BENCH_BATCH="+strconv.Itoa(batch))}
+	return &benched{
+		server: server,
+		loader: startChild(b, "1", n, "SLUICE_BENCH_LOAD="+address,
+			"SLUICE_BENCH_BATCH="+strconv.Itoa(batch)),
+	}
 }
 
 // startChild runs this binary again, on one core. Without taskset it runs wherever there is room.

@@ -17,7 +17,8 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// The processes that BenchmarkHTTP and BenchmarkBatch start. They end when their standard input does.
+// The processes that BenchmarkHTTP and BenchmarkBatch start. They end when their standard input
+// does.
 
 // benchChild runs this process as one of those, if it is one.
 func benchChild() (is bool) {
@@ -46,7 +47,8 @@ func benchChild() (is bool) {
 // benchServer serves checks, or the bare handler, and says where.
 func benchServer(kind, decision string, accounts int) error {
 	if dir := os.Getenv("SLUICE_BENCH_PROFILE"); dir != "" {
-		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%s-%s-%d.pprof", kind, decision, accounts)))
+		f, err := os.Create(filepath.Join(dir,
+			fmt.Sprintf("%s-%s-%d.pprof", kind, decision, accounts)))
 		if err != nil {
 			return err
 		}
@@ -97,9 +99,11 @@ func decider(decision string, accounts int) http.Handler {
 
 // bare reads the body and writes a constant of the size of the answer.
 func bare(decision string) http.Handler {
-	answer := []byte(`{"decision":"Allow","remaining":999999999,"reservation":{"id":"mail-000000000000","cost":1,"expiresAt":"2000-01-01T00:00:01.000Z"}}` + "\n")
+	answer := []byte(`{"decision":"Allow","remaining":999999999,` +
+		`"reservation":{"id":"mail-000000000000","cost":1,"expiresAt":"2000-01-01T00:00:01.000Z"}}` + "\n")
 	if decision == "deny" {
-		answer = []byte(`{"decision":"Defer","deferredUntil":"2000-01-02T00:00:00.000Z","retryAfterMillis":86390000,"exhausted":[{"window":"day","limit":1,"used":1,"inFlight":0,"freeAt":"2000-01-02T00:00:00.000Z"}]}` + "\n")
+		answer = []byte(`{"decision":"Defer","deferredUntil":"2000-01-02T00:00:00.000Z",` +
+			`"retryAfterMillis":86390000,"exhausted":[{"window":"day","limit":1,"used":1,"inFlight":0,"freeAt":"2000-01-02T00:00:00.000Z"}]}` + "\n")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {

@@ -17,8 +17,8 @@ import (
 // benchConnections are as many callers as ask at a time.
 const benchConnections = 16
 
-// benchLoad sends as many checks as each line asks for, and answers how long that took, and the 99th percentile of how
-// long one request did. A request has so many checks.
+// benchLoad sends as many checks as each line asks for, and answers how long that took, and the
+// 99th percentile of how long one request did. A request has so many checks.
 func benchLoad(address string, accounts, batch int) error {
 	conns := make([]*benchConn, benchConnections)
 	for i := range conns {
@@ -55,7 +55,8 @@ func benchLoad(address string, accounts, batch int) error {
 	return lines.Err()
 }
 
-// benchConn is a connection with a request that was written before; accounts and ids are overwritten in place.
+// benchConn is a connection with a request that was written before; accounts and ids are
+// overwritten in place.
 type benchConn struct {
 	net.Conn
 	request, answer []byte
@@ -74,17 +75,22 @@ func newBenchConn(conn net.Conn, number, accounts, batch int) *benchConn {
 	path, body := "/v1/accounts/marketing/newsletter-"+accountDigits+"/check", `{"id":"mail-`+idDigits+`","ttlSeconds":1}`
 	if batch > 1 {
 		path = "/v1/check"
-		item := `{"namespace":"marketing","name":"newsletter-` + accountDigits + `","id":"mail-` + idDigits + `","ttlSeconds":1}`
+		item := `{"namespace":"marketing",` +
+			`"name":"newsletter-` + accountDigits + `","id":"mail-` + idDigits + `","ttlSeconds":1}`
 		body = `{"checks":[` + strings.Repeat(item+",", batch-1) + item + `]}`
 	}
 	request := []byte("POST " + path + " HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\n" +
 		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
-	c := &benchConn{Conn: conn, request: request, answer: make([]byte, 1<<20), accounts: accounts, sent: number * 1_000_000_000}
+	c := &benchConn{
+		Conn: conn, request: request, answer: make([]byte, 1<<20), accounts: accounts,
+		sent: number * 1_000_000_000,
+	}
 	for at, i := 0, 0; i < batch; i++ {
 		account := at + bytes.Index(request[at:], []byte(accountDigits))
 		id := account + bytes.Index(request[account:], []byte(idDigits))
 		at = id + len(idDigits)
-		c.digits = append(c.digits, benchDigits{request[account : account+len(accountDigits)], request[id:at]})
+		c.digits = append(c.digits,
+			benchDigits{request[account : account+len(accountDigits)], request[id:at]})
 	}
 	return c
 }

@@ -55,7 +55,10 @@ func TestUnfinishedBatchesShareABudget(t *testing.T) {
 			t.Errorf("Retry-After: %q", after)
 		}
 	}
-	small := request{body: `{"checks":[{"namespace":"marketing","name":"newsletter"}]}` + strings.Repeat(" ", 15<<10)}
+	small := request{
+		body: `{"checks":[{"namespace":"marketing",` +
+			`"name":"newsletter"}]}` + strings.Repeat(" ", 15<<10),
+	}
 	if got := results(a.call(small.to("/v1/check"))); got != "Allow" {
 		t.Errorf("a small batch got %s", got)
 	}
@@ -95,7 +98,8 @@ func TestAnnouncedBytesTakeNoBudget(t *testing.T) {
 func TestAnswersShareABudget(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	for i := range 99 {
-		a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: fmt.Sprint("other-", i)}, "uid", limiter.Policy{})
+		a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: fmt.Sprint("other-", i)}, "uid",
+			limiter.Policy{})
 	}
 	a.server.SetBudgets(1<<20, 100<<10)
 	batch := func(items int) reply {
@@ -115,14 +119,16 @@ func TestAnswersShareABudget(t *testing.T) {
 // TestItemsFitTheirBudget wants no answer to be larger than what was taken for it.
 func TestItemsFitTheirBudget(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
-	a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "full"}, "uid", limiter.Policy{Limits: limiter.Limits{1 << 30, 1 << 30, 1 << 30}})
+	a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "full"}, "uid",
+		limiter.Policy{Limits: limiter.Limits{1 << 30, 1 << 30, 1 << 30}})
 	a.call(request{body: `{"cost":1073741824}`}.to("/v1/accounts/marketing/full/commit"))
 	const n = 1000
 	longest := strings.Repeat(`\"`, 255)
 	for name, item := range map[string]string{
 		"allowed": `{"namespace":"marketing","name":"newsletter","id":"` + longest + `"}`,
 		"denied":  `{"namespace":"marketing","name":"full"}`,
-		"refused": `{"namespace":"marketing","name":"` + strings.Repeat("é", 300) + `","id":"\u0000"}`,
+		"refused": `{"namespace":"marketing",` +
+			`"name":"` + strings.Repeat("é", 300) + `","id":"\u0000"}`,
 	} {
 		got := a.batch("/v1/check", `{"checks":[`+strings.Repeat(item+",", n-1)+item+`]}`)
 		if got.status != 200 || len(got.body) > n<<10 {

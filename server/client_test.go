@@ -23,7 +23,8 @@ import (
 // newsletter is the account of most tests.
 var newsletter = limiter.Key{Namespace: "marketing", Name: "newsletter"}
 
-// api is a server over a real limiter, and its client. All that the server answers is held against openapi.yaml.
+// api is a server over a real limiter, and its client. All that the server answers is held against
+// openapi.yaml.
 type api struct {
 	t        *testing.T
 	limiter  *limiter.Limiter
@@ -34,7 +35,8 @@ type api struct {
 	send     func(request) (*http.Response, error)
 }
 
-// setup is what differs between the servers of the tests. Its zero value is a server that has loaded its accounts.
+// setup is what differs between the servers of the tests. Its zero value is a server that has
+// loaded its accounts.
 type setup struct {
 	unloaded        bool
 	maxReservations int
@@ -62,7 +64,8 @@ func newAPI(t *testing.T, p limiter.Policy, s setup) *api {
 	client := ts.Client()
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	a.send = func(r request) (*http.Response, error) {
-		req, err := http.NewRequestWithContext(t.Context(), r.method, "http://"+a.address, r.reader())
+		req, err := http.NewRequestWithContext(t.Context(), r.method, "http://"+a.address,
+			r.reader())
 		if err != nil {
 			return nil, err
 		}
@@ -73,8 +76,8 @@ func newAPI(t *testing.T, p limiter.Policy, s setup) *api {
 	return a
 }
 
-// newBubble is newAPI without a network, for tests in a synctest bubble: goroutines that wait for the network would keep
-// its clock from advancing.
+// newBubble is newAPI without a network, for tests in a synctest bubble: goroutines that wait for
+// the network would keep its clock from advancing.
 func newBubble(t *testing.T, p limiter.Policy, s setup) *api {
 	t.Helper()
 	a, handler := s.build(t, p)
@@ -96,7 +99,10 @@ func (a *api) in(t *testing.T) *api {
 }
 
 func (s setup) build(t *testing.T, p limiter.Policy) (*api, *server.Server) {
-	a := &api{t: t, limiter: limiter.New(limiter.Options{MaxReservations: s.maxReservations}), registry: prometheus.NewPedanticRegistry(), log: make(chan string, 1000)}
+	a := &api{
+		t: t, limiter: limiter.New(limiter.Options{MaxReservations: s.maxReservations}),
+		registry: prometheus.NewPedanticRegistry(), log: make(chan string, 1000),
+	}
 	a.limiter.Apply(newsletter, "uid-1", p)
 	if !s.unloaded {
 		a.limiter.MarkLoaded()
@@ -143,7 +149,8 @@ func (r request) to(path string) request {
 func (r request) reader() io.Reader {
 	switch {
 	case r.chunked:
-		return struct{ io.Reader }{strings.NewReader(r.body)} // of a length that net/http cannot see
+		// of a length that net/http cannot see
+		return struct{ io.Reader }{strings.NewReader(r.body)}
 	case r.body == "":
 		return http.NoBody
 	default:
@@ -182,8 +189,8 @@ func (a *api) get(path string) reply {
 	return a.call(request{method: http.MethodGet}.to(path))
 }
 
-// raw sends bytes that net/http's client would not, and returns what comes back. The contract is not asked: what is not
-// HTTP does not reach the API.
+// raw sends bytes that net/http's client would not, and returns what comes back. The contract is
+// not asked: what is not HTTP does not reach the API.
 func (a *api) raw(text string) reply {
 	a.t.Helper()
 	conn, err := net.Dial("tcp", a.address)

@@ -11,12 +11,13 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// TestTimesOnTheWire wants the time that a caller is told to be the first whole millisecond after its wait, on the wall
-// clock as it is at the answer, wherever a step has taken it.
+// TestTimesOnTheWire wants the time that a caller is told to be the first whole millisecond after
+// its wait, on the wall clock as it is at the answer, wherever a step has taken it.
 func TestTimesOnTheWire(t *testing.T) {
 	days := rapid.Int64Range(0, 80_000) // to the year 2189
 	rapid.Check(t, func(t *rapid.T) {
-		day := time.Unix(rapid.SampledFrom([]int64{1<<31 - 1, days.Draw(t, "day") * 86_400}).Draw(t, "second"), 0)
+		day := time.Unix(
+			rapid.SampledFrom([]int64{1<<31 - 1, days.Draw(t, "day") * 86_400}).Draw(t, "second"), 0)
 		now := day.Add(time.Duration(rapid.Int64Range(0, int64(24*time.Hour)).Draw(t, "time of day")))
 		wait := time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "wait"))
 		until, millis := server.After(limiter.Instant{Wall: now.UnixNano()}, wait)
@@ -41,15 +42,27 @@ func TestTimesOnTheWire(t *testing.T) {
 func TestTheYear2038(t *testing.T) {
 	until := time.Unix(1<<31, 0).Sub(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)) - time.Second/2
 	denied := func(retryAfter string) string {
-		return `{"decision":"Defer","deferredUntil":"2038-01-19T03:15:07.500Z","retryAfterMillis":` + retryAfter +
-			`,"exhausted":[{"window":"minute","limit":1,"used":1,"inFlight":0,"freeAt":"2038-01-19T03:15:07.500Z"}]}`
+		return `{"decision":"Defer","deferredUntil":"2038-01-19T03:15:07.500Z",` +
+			`"retryAfterMillis":` + retryAfter +
+			`,"exhausted":[{"window":"minute","limit":1,"used":1,"inFlight":0,` +
+			`"freeAt":"2038-01-19T03:15:07.500Z"}]}`
 	}
 	play(t, limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, []step{
-		{until, "check", `{"id":"a","ttlSeconds":1}`, `{"decision":"Allow","remaining":0,"reservation":{"id":"a","cost":1,"expiresAt":"2038-01-19T03:14:08.500Z"}}`, ""},
+		{
+			until, "check", `{"id":"a","ttlSeconds":1}`,
+			`{"decision":"Allow","remaining":0,"reservation":{"id":"a","cost":1,` +
+				`"expiresAt":"2038-01-19T03:14:08.500Z"}}`,
+			"",
+		},
 		{0, "commit", `{"reservation":"a"}`, `{"outcome":"Committed"}`, ""},
 		{0, "check", "", denied("60000"), "60"},
 		{time.Second, "check", "", denied("59000"), "59"},
 		{59*time.Second - time.Millisecond, "check", "", denied("1"), "1"},
-		{time.Millisecond, "check", `{"id":"b"}`, `{"decision":"Allow","remaining":0,"reservation":{"id":"b","cost":1,"expiresAt":"2038-01-19T03:17:07.500Z"}}`, ""},
+		{
+			time.Millisecond, "check", `{"id":"b"}`,
+			`{"decision":"Allow","remaining":0,"reservation":{"id":"b","cost":1,` +
+				`"expiresAt":"2038-01-19T03:17:07.500Z"}}`,
+			"",
+		},
 	})
 }

@@ -20,8 +20,12 @@ import (
 
 func TestHTTPServerHasLimits(t *testing.T) {
 	s := server.HTTPServer(http.NotFoundHandler(), logr.Discard())
-	got := map[string]time.Duration{"read": s.ReadTimeout, "write": s.WriteTimeout, "idle": s.IdleTimeout}
-	want := map[string]time.Duration{"read": 10 * time.Second, "write": 10 * time.Second, "idle": 2 * time.Minute}
+	got := map[string]time.Duration{
+		"read": s.ReadTimeout, "write": s.WriteTimeout, "idle": s.IdleTimeout,
+	}
+	want := map[string]time.Duration{
+		"read": 10 * time.Second, "write": 10 * time.Second, "idle": 2 * time.Minute,
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -33,18 +37,24 @@ func TestHTTPServerHasLimits(t *testing.T) {
 	}
 }
 
-// TestSlowClientsAreCutOff sends one byte a second, which keeps a connection alive but must not keep it forever. Pipes
-// stand for the network, as a bubble's clock waits for no socket.
+// TestSlowClientsAreCutOff sends one byte a second, which keeps a connection alive but must not
+// keep it forever. Pipes stand for the network, as a bubble's clock waits for no socket.
 func TestSlowClientsAreCutOff(t *testing.T) {
-	const head = "POST /v1/accounts/marketing/newsletter/check HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\n"
+	const head = "POST /v1/accounts/marketing/newsletter/check HTTP/1.1\r\nHost: sluice\r\n" +
+		"Content-Type: application/json\r\n"
 	for name, c := range map[string]struct {
 		at once
 		in time.Duration
 	}{
-		"in the headers":          {once{sent: head, slowly: "X-Slow: " + strings.Repeat("a", 100)}, 10 * time.Second},
+		"in the headers": {
+			once{sent: head, slowly: "X-Slow: " + strings.Repeat("a", 100)}, 10 * time.Second,
+		},
 		"before the first header": {once{slowly: head}, 10 * time.Second},
-		"in the body":             {once{sent: head + "Content-Length: 100\r\n\r\n{", slowly: strings.Repeat(" ", 100)}, 10 * time.Second},
-		"after a request":         {once{sent: head + "\r\n"}, 2 * time.Minute},
+		"in the body": {
+			once{sent: head + "Content-Length: 100\r\n\r\n{", slowly: strings.Repeat(" ", 100)},
+			10 * time.Second,
+		},
+		"after a request": {once{sent: head + "\r\n"}, 2 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -113,7 +123,8 @@ func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 func TestOversizedHeaders(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	big := func(size int) string {
-		return "GET /v1/accounts HTTP/1.1\r\nHost: sluice\r\nX-Big: " + strings.Repeat("a", size) + "\r\n\r\n"
+		return "GET /v1/accounts HTTP/1.1\r\nHost: sluice\r\n" +
+			"X-Big: " + strings.Repeat("a", size) + "\r\n\r\n"
 	}
 	if got := a.raw(big(14 << 10)); got.status != 200 {
 		t.Errorf("14 KiB: %d %s", got.status, got.body)
@@ -123,7 +134,8 @@ func TestOversizedHeaders(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreKept wants the connection to survive problems: a dispatcher must not reconnect for each.
+// TestConnectionsAreKept wants the connection to survive problems: a dispatcher must not reconnect
+// for each.
 func TestConnectionsAreKept(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	conn, err := net.Dial("tcp", a.address)
@@ -150,7 +162,8 @@ func TestConnectionsAreKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := readReply(t, resp)
-		contract.hold(t, request{method: c.method, path: c.path, body: c.body, header: http.Header{}}, got)
+		contract.hold(t,
+			request{method: c.method, path: c.path, body: c.body, header: http.Header{}}, got)
 		if got.status != c.status || resp.Close {
 			t.Errorf("%s %s: %d, close %v", c.method, c.path, got.status, resp.Close)
 		}

@@ -43,13 +43,14 @@ func loadContract() *openAPI {
 	return &openAPI{doc: doc, seen: map[string]bool{}}
 }
 
-// hold fails the test if the answer is none that the contract promises, or if the contract and the server disagree about
-// whether the request is one.
+// hold fails the test if the answer is none that the contract promises, or if the contract and the
+// server disagree about whether the request is one.
 func (c *openAPI) hold(t *testing.T, r request, got reply) {
 	t.Helper()
 	in := c.input(t, r)
 	if err := validateReply(in, got); err != nil {
-		t.Errorf("%s %s: the answer %d %s breaks the contract: %v", r.method, r.path, got.status, got.body, err)
+		t.Errorf("%s %s: the answer %d %s breaks the contract: %v", r.method, r.path, got.status,
+			got.body, err)
 	}
 	if in.Route.Operation.OperationID == "" {
 		return
@@ -64,17 +65,20 @@ func (c *openAPI) hold(t *testing.T, r request, got reply) {
 func (c *openAPI) holdRequest(t *testing.T, r request, got reply, invalid error) {
 	t.Helper()
 	switch got.status {
-	case http.StatusRequestEntityTooLarge, http.StatusInternalServerError: // nothing that a schema knows of
+	// nothing that a schema knows of
+	case http.StatusRequestEntityTooLarge, http.StatusInternalServerError:
 		return
 	case http.StatusBadRequest, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
 		// Of all problems in this range this one alone speaks of the account, not of the request.
 		valid := got.problem().Type == httpv1.CostExceedsLimit.Name || r.beyondSchema
 		if valid != (invalid == nil) {
-			t.Errorf("%s %s %s was refused: %s\nthe schema says: %v", r.method, r.path, r.body, got.body, invalid)
+			t.Errorf("%s %s %s was refused: %s\nthe schema says: %v", r.method, r.path, r.body,
+				got.body, invalid)
 		}
 	default:
 		if invalid != nil {
-			t.Errorf("%s %s %s was accepted, but the schema refuses it: %v", r.method, r.path, r.body, invalid)
+			t.Errorf("%s %s %s was accepted, but the schema refuses it: %v", r.method, r.path,
+				r.body, invalid)
 		}
 	}
 }
@@ -100,21 +104,31 @@ func validateReply(in *openapi3filter.RequestValidationInput, got reply) error {
 	return nil
 }
 
-// input is a request as the validator wants it. One to no operation may be answered with a problem alone.
+// input is a request as the validator wants it. One to no operation may be answered with a problem
+// alone.
 func (c *openAPI) input(t *testing.T, r request) *openapi3filter.RequestValidationInput {
 	t.Helper()
 	target, _ := url.Parse(r.path)
 	if target == nil {
 		target = &url.URL{} // not a path, so no operation's
 	}
-	req := &http.Request{Method: r.method, URL: target, Header: r.header.Clone(), Body: io.NopCloser(strings.NewReader(r.body))}
+	req := &http.Request{
+		Method: r.method, URL: target, Header: r.header.Clone(),
+		Body: io.NopCloser(strings.NewReader(r.body)),
+	}
 	refused := &openapi3.Responses{}
 	refused.Set("default", c.doc.Components.Responses["Problem"])
-	route := &routers.Route{Spec: c.doc, Method: r.method, PathItem: &openapi3.PathItem{}, Operation: &openapi3.Operation{Responses: refused}}
-	in := &openapi3filter.RequestValidationInput{Request: req, Route: route, Options: &openapi3filter.Options{SkipSettingDefaults: true}}
+	route := &routers.Route{
+		Spec: c.doc, Method: r.method, PathItem: &openapi3.PathItem{},
+		Operation: &openapi3.Operation{Responses: refused},
+	}
+	in := &openapi3filter.RequestValidationInput{
+		Request: req, Route: route, Options: &openapi3filter.Options{SkipSettingDefaults: true},
+	}
 	for template, item := range c.doc.Paths.Map() {
 		method := r.method
-		if method == http.MethodHead { // the contract leaves unsaid that where there is GET there is HEAD
+		// the contract leaves unsaid that where there is GET there is HEAD
+		if method == http.MethodHead {
 			method = http.MethodGet
 		}
 		if params, ok := matchPath(template, target.EscapedPath()); ok && item.GetOperation(method) != nil {
@@ -161,7 +175,8 @@ func TestRoutesAndOperationsAreTheSame(t *testing.T) {
 	for path, item := range contract.doc.Paths.Map() {
 		for method, operation := range item.Operations() {
 			documented = append(documented, server.Operation{
-				Name: operation.OperationID, Method: method, Pattern: path, Query: queryOf(operation), Body: bodyOf(operation),
+				Name: operation.OperationID, Method: method, Pattern: path,
+				Query: queryOf(operation), Body: bodyOf(operation),
 			})
 		}
 	}
@@ -198,8 +213,10 @@ func bodyOf(operation *openapi3.Operation) (names []string) {
 
 func TestProblemsAreDocumented(t *testing.T) {
 	kinds := []httpv1.ProblemKind{
-		httpv1.MalformedRequest, httpv1.AccountNotFound, httpv1.ReservationNotFound, httpv1.PathNotFound, httpv1.MethodNotAllowed,
-		httpv1.ReservationConflict, httpv1.BodyTooLarge, httpv1.UnsupportedMediaType, httpv1.InvalidField, httpv1.CostExceedsLimit,
+		httpv1.MalformedRequest, httpv1.AccountNotFound, httpv1.ReservationNotFound,
+		httpv1.PathNotFound, httpv1.MethodNotAllowed,
+		httpv1.ReservationConflict, httpv1.BodyTooLarge, httpv1.UnsupportedMediaType,
+		httpv1.InvalidField, httpv1.CostExceedsLimit,
 		httpv1.InternalError, httpv1.NotReady, httpv1.StoreUnavailable, httpv1.Overloaded,
 	}
 	known := map[any]bool{}
@@ -215,15 +232,20 @@ func TestProblemsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestTheContractRefuses wants answers that are nearly right to be refused: a validator that lets all pass proves nothing.
+// TestTheContractRefuses wants answers that are nearly right to be refused: a validator that lets
+// all pass proves nothing.
 func TestTheContractRefuses(t *testing.T) {
 	const (
-		check  = "/v1/accounts/marketing/newsletter/check"
-		usage  = "/v1/accounts/marketing/newsletter"
-		allow  = `{"decision":"Allow","remaining":1,"reservation":{"id":"a","cost":1,"expiresAt":"2026-11-23T08:02:00.000Z"}}`
-		denial = `{"decision":"Defer","deferredUntil":"2026-11-23T08:01:12.345Z","retryAfterMillis":12345,` +
-			`"exhausted":[{"window":"minute","limit":30,"used":28,"inFlight":2,"freeAt":"2026-11-23T08:01:12.345Z"}]}`
-		problem = `{"type":"https://sluice.dev/problems/not-ready","title":"a","status":503,"detail":"b"}`
+		check = "/v1/accounts/marketing/newsletter/check"
+		usage = "/v1/accounts/marketing/newsletter"
+		allow = `{"decision":"Allow","remaining":1,"reservation":{"id":"a","cost":1,` +
+			`"expiresAt":"2026-11-23T08:02:00.000Z"}}`
+		denial = `{"decision":"Defer","deferredUntil":"2026-11-23T08:01:12.345Z",` +
+			`"retryAfterMillis":12345,` +
+			`"exhausted":[{"window":"minute","limit":30,"used":28,"inFlight":2,` +
+			`"freeAt":"2026-11-23T08:01:12.345Z"}]}`
+		problem = `{"type":"https://sluice.dev/problems/not-ready","title":"a","status":503,` +
+			`"detail":"b"}`
 	)
 	jsonBody := map[string]string{"Content-Type": "application/json"}
 	problemBody := map[string]string{"Content-Type": "application/problem+json"}
@@ -233,25 +255,58 @@ func TestTheContractRefuses(t *testing.T) {
 		header       map[string]string
 		body         string
 	}{
-		"a field more":                   {"POST", check, 200, jsonBody, strings.Replace(allow, `{`, `{"more":1,`, 1)},
-		"a field more in the depth":      {"POST", check, 200, jsonBody, strings.Replace(allow, `"cost"`, `"more":1,"cost"`, 1)},
-		"a field less":                   {"POST", check, 200, jsonBody, strings.Replace(denial, `"retryAfterMillis":12345,`, "", 1)},
-		"an Allow without a reservation": {"POST", check, 200, jsonBody, `{"decision":"Allow","remaining":1}`},
-		"an Allow with a wait":           {"POST", check, 200, jsonBody, strings.Replace(denial, "Defer", "Allow", 1)},
-		"a time without milliseconds":    {"POST", check, 200, jsonBody, strings.ReplaceAll(denial, ".345Z", "Z")},
-		"a time not in UTC":              {"POST", check, 200, jsonBody, strings.ReplaceAll(denial, "Z", "+00:00")},
-		"a window that is none":          {"POST", check, 200, jsonBody, strings.Replace(denial, "minute", "week", 1)},
-		"a Retry-After of no number":     {"POST", check, 200, map[string]string{"Content-Type": "application/json", "Retry-After": "soon"}, denial},
-		"a Retry-After of 0":             {"POST", check, 200, map[string]string{"Content-Type": "application/json", "Retry-After": "0"}, denial},
-		"another content type":           {"POST", check, 200, map[string]string{"Content-Type": "text/plain"}, allow},
-		"no content type":                {"POST", check, 200, nil, allow},
-		"a problem as plain JSON":        {"POST", check, 404, jsonBody, problem},
-		"a problem of a kind not known":  {"POST", check, 404, problemBody, strings.Replace(problem, "not-ready", "oops", 1)},
-		"a problem of another status":    {"POST", check, 404, problemBody, problem},
-		"a 503 without Retry-After":      {"POST", check, 503, problemBody, problem},
-		"a usage of two windows":         {"GET", usage, 200, jsonBody, `{"namespace":"a","name":"b","behavior":"Defer","suspended":false,"inFlight":0,"windows":[{"window":"minute","used":0},{"window":"hour","used":0}]}`},
-		"plain text at an unknown path":  {"GET", "/x", 404, map[string]string{"Content-Type": "text/plain"}, "404 page not found"},
-		"a redirect":                     {"GET", "/x", 302, nil, ""},
+		"a field more": {
+			"POST", check, 200, jsonBody, strings.Replace(allow, `{`, `{"more":1,`, 1),
+		},
+		"a field more in the depth": {
+			"POST", check, 200, jsonBody, strings.Replace(allow, `"cost"`, `"more":1,"cost"`, 1),
+		},
+		"a field less": {
+			"POST", check, 200, jsonBody,
+			strings.Replace(denial, `"retryAfterMillis":12345,`, "", 1),
+		},
+		"an Allow without a reservation": {
+			"POST", check, 200, jsonBody, `{"decision":"Allow","remaining":1}`,
+		},
+		"an Allow with a wait": {
+			"POST", check, 200, jsonBody, strings.Replace(denial, "Defer", "Allow", 1),
+		},
+		"a time without milliseconds": {
+			"POST", check, 200, jsonBody, strings.ReplaceAll(denial, ".345Z", "Z"),
+		},
+		"a time not in UTC": {
+			"POST", check, 200, jsonBody, strings.ReplaceAll(denial, "Z", "+00:00"),
+		},
+		"a window that is none": {
+			"POST", check, 200, jsonBody, strings.Replace(denial, "minute", "week", 1),
+		},
+		"a Retry-After of no number": {
+			"POST", check, 200,
+			map[string]string{"Content-Type": "application/json", "Retry-After": "soon"}, denial,
+		},
+		"a Retry-After of 0": {
+			"POST", check, 200,
+			map[string]string{"Content-Type": "application/json", "Retry-After": "0"}, denial,
+		},
+		"another content type": {
+			"POST", check, 200, map[string]string{"Content-Type": "text/plain"}, allow,
+		},
+		"no content type":         {"POST", check, 200, nil, allow},
+		"a problem as plain JSON": {"POST", check, 404, jsonBody, problem},
+		"a problem of a kind not known": {
+			"POST", check, 404, problemBody, strings.Replace(problem, "not-ready", "oops", 1),
+		},
+		"a problem of another status": {"POST", check, 404, problemBody, problem},
+		"a 503 without Retry-After":   {"POST", check, 503, problemBody, problem},
+		"a usage of two windows": {
+			"GET", usage, 200, jsonBody,
+			`{"namespace":"a","name":"b","behavior":"Defer","suspended":false,"inFlight":0,` +
+				`"windows":[{"window":"minute","used":0},{"window":"hour","used":0}]}`,
+		},
+		"plain text at an unknown path": {
+			"GET", "/x", 404, map[string]string{"Content-Type": "text/plain"}, "404 page not found",
+		},
+		"a redirect": {"GET", "/x", 302, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			header := http.Header{}

@@ -11,8 +11,9 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// step is one call about the newsletter, and the answer it must get: the body of a 200, or else the status and the kind
-// of the problem. Bubbles begin on 2000-01-01T00:00:00Z, so times are what they are.
+// step is one call about the newsletter, and the answer it must get: the body of a 200, or else the
+// status and the kind of the problem. Bubbles begin on 2000-01-01T00:00:00Z, so times are what they
+// are.
 type step struct {
 	pause      time.Duration // before the call
 	call, body string
@@ -53,23 +54,58 @@ func TestAllow(t *testing.T) {
 		script []step
 	}{
 		"an empty body is a cost of 1, held for two minutes": {limiter.Limits{3, 0, 0}, []step{
-			{0, "check", `{"id":"a"}`, `{"decision":"Allow","remaining":2,"reservation":{"id":"a","cost":1,"expiresAt":"2000-01-01T00:02:00.000Z"}}`, ""},
+			{
+				0, "check", `{"id":"a"}`,
+				`{"decision":"Allow","remaining":2,"reservation":{"id":"a","cost":1,` +
+					`"expiresAt":"2000-01-01T00:02:00.000Z"}}`,
+				"",
+			},
 		}},
 		"the cost and the time are those asked for": {limiter.Limits{3, 0, 0}, []step{
-			{0, "check", `{"id":"a","cost":3,"ttlSeconds":900}`, `{"decision":"Allow","remaining":0,"reservation":{"id":"a","cost":3,"expiresAt":"2000-01-01T00:15:00.000Z"}}`, ""},
+			{
+				0, "check", `{"id":"a","cost":3,"ttlSeconds":900}`,
+				`{"decision":"Allow","remaining":0,"reservation":{"id":"a","cost":3,` +
+					`"expiresAt":"2000-01-01T00:15:00.000Z"}}`,
+				"",
+			},
 		}},
 		"what remains is the least of the windows": {limiter.Limits{9, 4, 6}, []step{
-			{0, "check", `{"id":"a"}`, `{"decision":"Allow","remaining":3,"reservation":{"id":"a","cost":1,"expiresAt":"2000-01-01T00:02:00.000Z"}}`, ""},
+			{
+				0, "check", `{"id":"a"}`,
+				`{"decision":"Allow","remaining":3,"reservation":{"id":"a","cost":1,` +
+					`"expiresAt":"2000-01-01T00:02:00.000Z"}}`,
+				"",
+			},
 		}},
 		"without limits nothing is said to remain": {limiter.Limits{}, []step{
-			{0, "check", `{"id":"a"}`, `{"decision":"Allow","reservation":{"id":"a","cost":1,"expiresAt":"2000-01-01T00:02:00.000Z"}}`, ""},
+			{
+				0, "check", `{"id":"a"}`,
+				`{"decision":"Allow","reservation":{"id":"a","cost":1,` +
+					`"expiresAt":"2000-01-01T00:02:00.000Z"}}`,
+				"",
+			},
 		}},
 		"a check that is repeated gets its reservation, not another": {limiter.Limits{3, 0, 0}, []step{
-			{0, "check", `{"id":"a","cost":2}`, `{"decision":"Allow","remaining":1,"reservation":{"id":"a","cost":2,"expiresAt":"2000-01-01T00:02:00.000Z"}}`, ""},
-			{time.Minute, "check", `{"id":"a","cost":2,"ttlSeconds":900}`, `{"decision":"Allow","remaining":1,"reservation":{"id":"a","cost":2,"expiresAt":"2000-01-01T00:02:00.000Z"}}`, ""},
+			{
+				0, "check", `{"id":"a","cost":2}`,
+				`{"decision":"Allow","remaining":1,"reservation":{"id":"a","cost":2,` +
+					`"expiresAt":"2000-01-01T00:02:00.000Z"}}`,
+				"",
+			},
+			{
+				time.Minute, "check", `{"id":"a","cost":2,"ttlSeconds":900}`,
+				`{"decision":"Allow","remaining":1,"reservation":{"id":"a","cost":2,` +
+					`"expiresAt":"2000-01-01T00:02:00.000Z"}}`,
+				"",
+			},
 		}},
 		"a time between two milliseconds is told as the one before, so that nobody commits late": {limiter.Limits{}, []step{
-			{1999 * time.Microsecond, "check", `{"id":"a"}`, `{"decision":"Allow","reservation":{"id":"a","cost":1,"expiresAt":"2000-01-01T00:02:00.001Z"}}`, ""},
+			{
+				1999 * time.Microsecond, "check", `{"id":"a"}`,
+				`{"decision":"Allow","reservation":{"id":"a","cost":1,` +
+					`"expiresAt":"2000-01-01T00:02:00.001Z"}}`,
+				"",
+			},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) { play(t, limiter.Policy{Limits: c.limits}, c.script) })
@@ -77,8 +113,12 @@ func TestAllow(t *testing.T) {
 }
 
 func TestDeny(t *testing.T) {
-	const allowed = `{"decision":"Allow","remaining":0,"reservation":{"id":"a","cost":1,"expiresAt":"2000-01-01T00:02:00.000Z"}}`
-	full := []step{{0, "check", `{"id":"a"}`, allowed, ""}, {0, "commit", `{"reservation":"a"}`, `{"outcome":"Committed"}`, ""}}
+	const allowed = `{"decision":"Allow","remaining":0,"reservation":{"id":"a","cost":1,` +
+		`"expiresAt":"2000-01-01T00:02:00.000Z"}}`
+	full := []step{
+		{0, "check", `{"id":"a"}`, allowed, ""},
+		{0, "commit", `{"reservation":"a"}`, `{"outcome":"Committed"}`, ""},
+	}
 	for name, c := range map[string]struct {
 		policy limiter.Policy
 		before []step
@@ -92,7 +132,8 @@ func TestDeny(t *testing.T) {
 				`"exhausted":[{"window":"minute","limit":1,"used":1,"inFlight":0,"freeAt":"2000-01-01T00:01:00.000Z"}]}`, "12"}},
 		"the last of the exhausted windows to have room decides": {limiter.Policy{Limits: limiter.Limits{1, 2, 1}}, full,
 			step{time.Second, "check", "", `{"decision":"Defer","deferredUntil":"2000-01-02T00:00:00.000Z","retryAfterMillis":86399000,` +
-				`"exhausted":[{"window":"minute","limit":1,"used":1,"inFlight":0,"freeAt":"2000-01-01T00:01:00.000Z"},` +
+				`"exhausted":[{"window":"minute","limit":1,"used":1,"inFlight":0,` +
+				`"freeAt":"2000-01-01T00:01:00.000Z"},` +
 				`{"window":"day","limit":1,"used":1,"inFlight":0,"freeAt":"2000-01-02T00:00:00.000Z"}]}`, "86399"}},
 		"what is in flight might be committed now": {limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, full[:1],
 			step{time.Second, "check", "", `{"decision":"Defer","deferredUntil":"2000-01-01T00:01:01.000Z","retryAfterMillis":60000,` +
@@ -114,8 +155,10 @@ func TestDeny(t *testing.T) {
 
 func TestEnds(t *testing.T) {
 	const (
-		allowA      = `{"decision":"Allow","reservation":{"id":"a","cost":2,"expiresAt":"2000-01-01T00:00:05.000Z"}}`
-		allowB      = `{"decision":"Allow","reservation":{"id":"b","cost":1,"expiresAt":"2000-01-01T00:02:00.000Z"}}`
+		allowA = `{"decision":"Allow","reservation":{"id":"a","cost":2,` +
+			`"expiresAt":"2000-01-01T00:00:05.000Z"}}`
+		allowB = `{"decision":"Allow","reservation":{"id":"b","cost":1,` +
+			`"expiresAt":"2000-01-01T00:02:00.000Z"}}`
 		committed   = `{"outcome":"Committed"}`
 		late        = `{"outcome":"Late"}`
 		unreserved  = `{"outcome":"Unreserved"}`
@@ -124,22 +167,60 @@ func TestEnds(t *testing.T) {
 	checkA := step{0, "check", `{"id":"a","cost":2,"ttlSeconds":5}`, allowA, ""}
 	checkB := step{0, "check", `{"id":"b"}`, allowB, ""}
 	for name, script := range map[string][]step{
-		"a commit repeated says the same":         {checkA, {0, "commit", `{"reservation":"a"}`, committed, ""}, {time.Minute, "commit", `{"reservation":"a"}`, committed, ""}},
-		"a commit after the deadline is late":     {checkA, {5 * time.Second, "commit", `{"reservation":"a"}`, late, ""}, {0, "commit", `{"reservation":"a"}`, late, ""}},
-		"a commit just before the deadline isn't": {checkA, {5*time.Second - 1, "commit", `{"reservation":"a","cost":1}`, committed, ""}},
-		"a commit of none is recorded":            {{0, "commit", "", unreserved, ""}, {0, "commit", `{}`, unreserved, ""}},
-		"a commit of an unknown id is recorded":   {{0, "commit", `{"reservation":"a","cost":7}`, unreserved, ""}, {0, "commit", `{"reservation":"a","cost":7}`, unreserved, ""}},
-		"a commit without an id is of the oldest": {checkB, checkA, {0, "commit", "", committed, ""}, {0, "release", `{"reservation":"b"}`, "409 reservation-conflict", ""}},
-		"a release repeated says the same":        {checkA, {0, "release", `{"reservation":"a"}`, releasedOut, ""}, {0, "release", `{"reservation":"a"}`, releasedOut, ""}},
+		"a commit repeated says the same": {
+			checkA, {0, "commit", `{"reservation":"a"}`, committed, ""},
+			{time.Minute, "commit", `{"reservation":"a"}`, committed, ""},
+		},
+		"a commit after the deadline is late": {
+			checkA, {5 * time.Second, "commit", `{"reservation":"a"}`, late, ""},
+			{0, "commit", `{"reservation":"a"}`, late, ""},
+		},
+		"a commit just before the deadline isn't": {
+			checkA, {5*time.Second - 1, "commit", `{"reservation":"a","cost":1}`, committed, ""},
+		},
+		"a commit of none is recorded": {
+			{0, "commit", "", unreserved, ""}, {0, "commit", `{}`, unreserved, ""},
+		},
+		"a commit of an unknown id is recorded": {
+			{0, "commit", `{"reservation":"a","cost":7}`, unreserved, ""},
+			{0, "commit", `{"reservation":"a","cost":7}`, unreserved, ""},
+		},
+		"a commit without an id is of the oldest": {
+			checkB, checkA, {0, "commit", "", committed, ""},
+			{0, "release", `{"reservation":"b"}`, "409 reservation-conflict", ""},
+		},
+		"a release repeated says the same": {
+			checkA, {0, "release", `{"reservation":"a"}`, releasedOut, ""},
+			{0, "release", `{"reservation":"a"}`, releasedOut, ""},
+		},
 		"a release without an id is of the oldest": {checkB, checkA, {0, "release", "", releasedOut, ""}, {0, "commit", `{"reservation":"a"}`, committed, ""},
 			{0, "release", "", "404 reservation-not-found", ""}},
-		"a release is refused after the deadline": {checkA, {5 * time.Second, "release", `{"reservation":"a"}`, "409 reservation-conflict", ""}},
-		"a release is refused after the commit":   {checkA, {0, "commit", `{"reservation":"a"}`, committed, ""}, {0, "release", `{"reservation":"a"}`, "409 reservation-conflict", ""}},
-		"a release of an unknown id is refused":   {checkA, {0, "release", `{"reservation":"b"}`, "404 reservation-not-found", ""}},
-		"an id that is held has one cost":         {checkA, {0, "check", `{"id":"a","cost":1}`, "409 reservation-conflict", ""}},
-		"an id that was committed is used up":     {checkA, {0, "commit", `{"reservation":"a"}`, committed, ""}, {0, "check", `{"id":"a","cost":2}`, "409 reservation-conflict", ""}},
-		"an id that was released is used up":      {checkA, {0, "release", `{"reservation":"a"}`, releasedOut, ""}, {0, "check", `{"id":"a","cost":2}`, "409 reservation-conflict", ""}},
-		"an id that expired is used up":           {checkA, {5 * time.Second, "check", `{"id":"a","cost":2}`, "409 reservation-conflict", ""}},
+		"a release is refused after the deadline": {
+			checkA,
+			{5 * time.Second, "release", `{"reservation":"a"}`, "409 reservation-conflict", ""},
+		},
+		"a release is refused after the commit": {
+			checkA, {0, "commit", `{"reservation":"a"}`, committed, ""},
+			{0, "release", `{"reservation":"a"}`, "409 reservation-conflict", ""},
+		},
+		"a release of an unknown id is refused": {
+			checkA, {0, "release", `{"reservation":"b"}`, "404 reservation-not-found", ""},
+		},
+		"an id that is held has one cost": {
+			checkA, {0, "check", `{"id":"a","cost":1}`, "409 reservation-conflict", ""},
+		},
+		"an id that was committed is used up": {
+			checkA, {0, "commit", `{"reservation":"a"}`, committed, ""},
+			{0, "check", `{"id":"a","cost":2}`, "409 reservation-conflict", ""},
+		},
+		"an id that was released is used up": {
+			checkA, {0, "release", `{"reservation":"a"}`, releasedOut, ""},
+			{0, "check", `{"id":"a","cost":2}`, "409 reservation-conflict", ""},
+		},
+		"an id that expired is used up": {
+			checkA,
+			{5 * time.Second, "check", `{"id":"a","cost":2}`, "409 reservation-conflict", ""},
+		},
 	} {
 		t.Run(name, func(t *testing.T) { play(t, limiter.Policy{}, script) })
 	}

@@ -36,7 +36,8 @@ func (a *api) dial() net.Conn {
 func (a *api) whole(method, path string, size int, chunked bool) reply {
 	a.t.Helper()
 	conn := a.dial()
-	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\n", method, path)
+	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\n",
+		method, path)
 	part, end := strings.Repeat(" ", 1<<16), ""
 	if chunked {
 		head += "Transfer-Encoding: chunked\r\n\r\n"
@@ -95,7 +96,8 @@ func TestRefusalsOfLargeBodiesAreSeen(t *testing.T) {
 func TestADrainIsBounded(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	conn := a.dial()
-	const head = "POST /v1/accounts/marketing/newsletter/check HTTP/1.1\r\nHost: sluice\r\nTransfer-Encoding: chunked\r\n\r\n"
+	const head = "POST /v1/accounts/marketing/newsletter/check HTTP/1.1\r\nHost: sluice\r\n" +
+		"Transfer-Encoding: chunked\r\n\r\n"
 	if _, err := io.WriteString(conn, head); err != nil {
 		t.Fatal(err)
 	}
@@ -122,11 +124,13 @@ func TestABodyThatNobodyAskedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAPI(t, limiter.Policy{}, setup{})
-			got := a.raw("POST /v1/accounts/marketing/newsletter/check?cost=1 HTTP/1.1\r\nHost: sluice\r\nExpect: 100-continue\r\n" + headers + "\r\n")
+			got := a.raw("POST /v1/accounts/marketing/newsletter/check?cost=1 HTTP/1.1\r\n" +
+				"Host: sluice\r\nExpect: 100-continue\r\n" + headers + "\r\n")
 			got.wantProblem(400, "malformed-request", "send it in the body")
 		})
 	}
 	a := newAPI(t, limiter.Policy{}, setup{})
-	got := a.raw("POST /v1/check HTTP/1.1\r\nHost: sluice\r\nExpect: 100-continue\r\nContent-Length: 8000000\r\n\r\n")
+	got := a.raw("POST /v1/check HTTP/1.1\r\nHost: sluice\r\nExpect: 100-continue\r\n" +
+		"Content-Length: 8000000\r\n\r\n")
 	got.wantProblem(413, "body-too-large", "at most 1048576 bytes")
 }

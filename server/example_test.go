@@ -17,7 +17,8 @@ func Example() {
 	api := httptest.NewServer(server.New(server.Options{Limiter: l}))
 	defer api.Close()
 
-	resp, err := http.Post(api.URL+"/v1/accounts/marketing/newsletter/commit", "application/json", nil)
+	resp, err := http.Post(api.URL+"/v1/accounts/marketing/newsletter/commit", "application/json",
+		nil)
 	if err != nil {
 		panic(err)
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// FuzzPath sends any method, target and body to the handler. Whatever net/http takes for a request is answered as the
-// contract says, never with a 500, and finds an account only if it names one.
+// FuzzPath sends any method, target and body to the handler. Whatever net/http takes for a request
+// is answered as the contract says, never with a 500, and finds an account only if it names one.
 func FuzzPath(f *testing.F) {
 	const path = "/v1/accounts/marketing/newsletter"
 	for _, target := range []string{path, path + "/check", "/v1/accounts?limit=1", "/openapi.yaml", "*"} {
@@ -38,7 +38,9 @@ func FuzzPath(f *testing.F) {
 			return // it would not reach the handler
 		}
 		got := to.send(t, r)
-		asked := request{method: r.Method, path: (&url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath}).String()}
+		asked := request{
+			method: r.Method, path: (&url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath}).String(),
+		}
 		if err := validateReply(contract.input(t, asked), got); err != nil || got.status == http.StatusInternalServerError {
 			t.Errorf("the answer %d %s breaks the contract: %v", got.status, got.body, err)
 		}
@@ -70,12 +72,16 @@ func newTarget() *target {
 // reset has the newsletter start anew.
 func (to *target) reset() {
 	to.runs++
-	to.limiter.Apply(newsletter, fmt.Sprint("uid-", to.runs), limiter.Policy{Limits: limiter.Limits{3, 3, 3}})
+	to.limiter.Apply(newsletter, fmt.Sprint("uid-", to.runs),
+		limiter.Policy{Limits: limiter.Limits{3, 3, 3}})
 }
 
 // read reads a request as net/http would, which refuses what is none.
 func read(method, target, body string) (*http.Request, error) {
-	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", method, target, len(body))
+	head := fmt.Sprintf(
+		"%s %s HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\n"+
+			"Content-Length: %d\r\n\r\n",
+		method, target, len(body))
 	return http.ReadRequest(bufio.NewReader(strings.NewReader(head + body)))
 }
 
@@ -91,7 +97,8 @@ func (to *target) send(t *testing.T, r *http.Request) reply {
 // found says whether an answer tells of an account: that it is there, or how it is.
 func found(r reply) bool {
 	for _, sign := range []string{
-		`"decision":`, `"outcome":`, `"windows":`, httpv1.ReservationConflict.Name, httpv1.ReservationNotFound.Name, httpv1.CostExceedsLimit.Name,
+		`"decision":`, `"outcome":`, `"windows":`, httpv1.ReservationConflict.Name,
+		httpv1.ReservationNotFound.Name, httpv1.CostExceedsLimit.Name,
 	} {
 		if strings.Contains(r.body, sign) {
 			return true
@@ -100,7 +107,8 @@ func found(r reply) bool {
 	return false
 }
 
-// mayFind says whether a request is about the one account that there is, however its name is escaped, or about any.
+// mayFind says whether a request is about the one account that there is, however its name is
+// escaped, or about any.
 func mayFind(r *http.Request) bool {
 	path := r.URL.RawPath // as it was sent; EscapedPath gives up on it where it has raw bytes
 	if path == "" {
@@ -122,8 +130,8 @@ func mayFind(r *http.Request) bool {
 
 var validID = regexp.MustCompile(`^[!-~]{1,255}$`)
 
-// FuzzID takes a mail with any id through its calls. One that may be is told back as it was; any other is refused by
-// all of them, and leaves no trace.
+// FuzzID takes a mail with any id through its calls. One that may be is told back as it was; any
+// other is refused by all of them, and leaves no trace.
 func FuzzID(f *testing.F) {
 	for _, id := range []string{"", "a", "mail-1", "A:b_c.d-9", "a b", "a/b", "\x00", "é", "\xff", `"`, `"<\>`, "<4711@example.com>/2", strings.Repeat("a", 255), strings.Repeat("a", 256)} {
 		f.Add(id)
@@ -146,9 +154,11 @@ func FuzzID(f *testing.F) {
 			return to.send(t, r)
 		}
 		post := func(verb, field string) reply {
-			return call(http.MethodPost, "/v1/accounts/marketing/newsletter/"+verb, fmt.Sprintf(`{%q:%s}`, field, quoted))
+			return call(http.MethodPost, "/v1/accounts/marketing/newsletter/"+verb,
+				fmt.Sprintf(`{%q:%s}`, field, quoted))
 		}
-		checked, committed, released := post("check", "id"), post("commit", "reservation"), post("release", "reservation")
+		checked, committed, released := post("check", "id"), post("commit", "reservation"), post(
+			"release", "reservation")
 		if !validID.MatchString(id) {
 			checked.wantProblem(422, "invalid-field", "id must be")
 			committed.wantProblem(422, "invalid-field", "reservation must be")

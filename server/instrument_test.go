@@ -18,8 +18,8 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// logged are the fields of the lines that were logged, without those that no test can know. Requests without a network
-// are logged when they are answered.
+// logged are the fields of the lines that were logged, without those that no test can know.
+// Requests without a network are logged when they are answered.
 func (a *api) logged() (lines []map[string]any) {
 	a.t.Helper()
 	for len(a.log) > 0 {
@@ -41,8 +41,10 @@ func (a *api) logged() (lines []map[string]any) {
 func TestLog(t *testing.T) {
 	line := func(operation, method, path string, status float64, problem, detail string) []map[string]any {
 		return []map[string]any{{
-			"level": 0., "msg": "request failed", "operation": operation, "method": method, "path": path, "status": status,
-			"client": "192.0.2.1:1234", "problem": "https://sluice.dev/problems/" + problem, "detail": detail,
+			"level": 0., "msg": "request failed", "operation": operation, "method": method,
+			"path": path, "status": status,
+			"client": "192.0.2.1:1234", "problem": "https://sluice.dev/problems/" + problem,
+			"detail": detail,
 		}}
 	}
 	const check = "/v1/accounts/marketing/newsletter/check"
@@ -61,7 +63,8 @@ func TestLog(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newBubble(t, limiter.Policy{}, setup{})
-			a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "suspended"}, "uid-2", limiter.Policy{Suspended: true})
+			a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "suspended"}, "uid-2",
+				limiter.Policy{Suspended: true})
 			a.call(c.request)
 			if diff := cmp.Diff(c.want, a.logged()); diff != "" {
 				t.Error(diff)
@@ -91,7 +94,8 @@ func TestSlowRequestsAreLogged(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	a := newBubble(t, limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, setup{})
-	a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "suspended"}, "uid-2", limiter.Policy{Suspended: true, Behavior: limiter.Reject})
+	a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "suspended"}, "uid-2",
+		limiter.Policy{Suspended: true, Behavior: limiter.Reject})
 	a.post("check", `{"id":"a"}`)
 	a.post("check", "")
 	a.post("check", `{"cost":0}`)
@@ -100,7 +104,9 @@ func TestMetrics(t *testing.T) {
 	a.post("commit", `{"reservation":"a"}`)
 	a.post("commit", "")
 	a.post("release", "")
-	a.call(request{body: `{"releases":[{},{"namespace":"marketing","name":"newsletter"},{}]}`}.to("/v1/release"))
+	a.call(request{
+		body: `{"releases":[{},{"namespace":"marketing","name":"newsletter"},{}]}`,
+	}.to("/v1/release"))
 	a.get("/v1/accounts/marketing/newsletter")
 	a.get("/nowhere")
 	want := map[string]float64{
@@ -214,11 +220,14 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
-	wants("ready", map[string]string{"/healthz": "200 ok", "/readyz": "200 ok", "/": "404 404 page not found"})
+	wants("ready",
+		map[string]string{"/healthz": "200 ok", "/readyz": "200 ok", "/": "404 404 page not found"})
 	unready = fmt.Errorf("3 accounts are not loaded")
-	wants("unready", map[string]string{"/healthz": "200 ok", "/readyz": "503 3 accounts are not loaded"})
+	wants("unready",
+		map[string]string{"/healthz": "200 ok", "/readyz": "503 3 accounts are not loaded"})
 	dead = fmt.Errorf("the sweep has not come round")
-	wants("dead", map[string]string{"/healthz": "503 the sweep has not come round", "/readyz": "503 3 accounts are not loaded"})
+	wants("dead",
+		map[string]string{"/healthz": "503 the sweep has not come round", "/readyz": "503 3 accounts are not loaded"})
 	if got := ask(http.MethodPost, "/readyz"); !strings.HasPrefix(got, "405") {
 		t.Errorf("POST: %s", got)
 	}

@@ -13,8 +13,9 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// The API of one account as it would be if calls came one after the other. A history lasts milliseconds, and nothing in
-// it expires, leaves a window or is forgotten: time stands still, and all windows hold the same.
+// The API of one account as it would be if calls came one after the other. A history lasts
+// milliseconds, and nothing in it expires, leaves a window or is forgotten: time stands still, and
+// all windows hold the same.
 
 // call is one call, of the API or of whoever moves limits.
 type call struct {
@@ -25,7 +26,8 @@ type call struct {
 	policy  limiter.Policy
 }
 
-// said is what a call was answered, but for the times. Of a check that brings no id, the id is the server's.
+// said is what a call was answered, but for the times. Of a check that brings no id, the id is the
+// server's.
 type said struct {
 	status    int
 	kind      string // of a problem
@@ -127,12 +129,14 @@ func (l ledger) room() (remaining int64, limited bool) {
 
 func problem(kind httpv1.ProblemKind) said { return said{status: kind.Status, kind: kind.Name} }
 
-// step is what a call is answered, and what it leaves. The answer that was given serves for the id alone that the
-// server made up.
+// step is what a call is answered, and what it leaves. The answer that was given serves for the id
+// alone that the server made up.
 func (l ledger) step(c call, given said) (ledger, said) {
 	switch {
 	case c.verb == "apply":
-		return ledger{exists: true, policy: c.policy, used: l.used, held: l.held, ended: l.ended}, said{}
+		return ledger{
+			exists: true, policy: c.policy, used: l.used, held: l.held, ended: l.ended,
+		}, said{}
 	case c.verb == "purge":
 		return ledger{}, said{}
 	case !l.exists:
@@ -186,7 +190,9 @@ func (l ledger) deny(cost int64) said {
 	for w, limit := range l.policy.Limits {
 		if limit > 0 && l.used+l.inFlight()+cost > limit {
 			a.waits = true
-			a.windows[w] = saidWindow{listed: true, waits: true, limit: limit, used: l.used, inFlight: l.inFlight()}
+			a.windows[w] = saidWindow{
+				listed: true, waits: true, limit: limit, used: l.used, inFlight: l.inFlight(),
+			}
 		}
 	}
 	return a
@@ -232,7 +238,9 @@ func (l ledger) release(id string) (ledger, said) {
 }
 
 func (l ledger) usage() said {
-	a := said{status: 200, decision: l.behavior(), suspended: l.policy.Suspended, inFlight: l.inFlight()}
+	a := said{
+		status: 200, decision: l.behavior(), suspended: l.policy.Suspended, inFlight: l.inFlight(),
+	}
 	for w, limit := range l.policy.Limits {
 		a.windows[w] = saidWindow{listed: true, used: l.used}
 		if limit > 0 {

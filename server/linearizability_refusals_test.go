@@ -21,7 +21,9 @@ func limitOf(n int64) call {
 func about(verb, id string) call { return call{verb: verb, id: id} }
 
 func allow(id string, remaining int64) said {
-	return said{status: 200, decision: httpv1.Allow, id: id, cost: 1, limited: true, remaining: remaining}
+	return said{
+		status: 200, decision: httpv1.Allow, id: id, cost: 1, limited: true, remaining: remaining,
+	}
 }
 
 func deny(limit, used, inFlight int64) said {
@@ -33,13 +35,18 @@ func ended(outcome string) said { return said{status: 200, outcome: outcome} }
 
 func uses(limit, used, inFlight int64) said {
 	full := used+inFlight >= limit
-	minute := saidWindow{listed: true, waits: full, limit: limit, used: used, remaining: max(0, limit-used-inFlight)}
+	minute := saidWindow{
+		listed: true, waits: full, limit: limit, used: used, remaining: max(0, limit-used-inFlight),
+	}
 	other := saidWindow{listed: true, used: used}
-	return said{status: 200, decision: httpv1.Defer, inFlight: inFlight, waits: full, windows: [3]saidWindow{minute, other, other}}
+	return said{
+		status: 200, decision: httpv1.Defer, inFlight: inFlight, waits: full,
+		windows: [3]saidWindow{minute, other, other},
+	}
 }
 
-// TestWhatHasNoOrder holds histories against the model that are right, and the same with one answer changed, which is
-// wrong: a model that explains everything proves nothing.
+// TestWhatHasNoOrder holds histories against the model that are right, and the same with one answer
+// changed, which is wrong: a model that explains everything proves nothing.
 func TestWhatHasNoOrder(t *testing.T) {
 	for name, c := range map[string]struct {
 		history []porcupine.Operation
@@ -64,7 +71,8 @@ func TestWhatHasNoOrder(t *testing.T) {
 			2, uses(3, 0, 0)},
 		"a commit that counts twice": {[]porcupine.Operation{
 			took(0, 1, limitOf(3), said{}), took(2, 3, about("check", "a"), allow("a", 2)),
-			took(4, 7, about("commit", "a"), ended(httpv1.Committed)), took(5, 6, about("commit", "a"), ended(httpv1.Committed)),
+			took(4, 7, about("commit", "a"), ended(httpv1.Committed)),
+			took(5, 6, about("commit", "a"), ended(httpv1.Committed)),
 			took(8, 9, about("usage", ""), uses(3, 1, 0))},
 			4, uses(3, 2, 0)},
 		"a slot that is free while it is held": {[]porcupine.Operation{

@@ -23,13 +23,15 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// Callers who call at once are answered as if they had called one after the other, in some order in which nobody who
-// began after another's answer comes before it. Histories are recorded through the real handler, and porcupine looks for
-// that order.
+// Callers who call at once are answered as if they had called one after the other, in some order in
+// which nobody who began after another's answer comes before it. Histories are recorded through the
+// real handler, and porcupine looks for that order.
 
 var (
-	proveHistories = flag.Int("prove.histories", 2000, "how many random histories to check for linearizability")
-	proveSeed      = flag.Uint64("prove.seed", 0, "the seed of the first of them (0: a random one); each has the next")
+	proveHistories = flag.Int("prove.histories", 2000,
+		"how many random histories to check for linearizability")
+	proveSeed = flag.Uint64("prove.seed", 0,
+		"the seed of the first of them (0: a random one); each has the next")
 )
 
 const (
@@ -38,8 +40,8 @@ const (
 	calls    = 16 // of each
 )
 
-// TestHistoriesAreLinearizable plays programs that are drawn from a seed. How their calls interleave is not, so a seed
-// that failed may have to be played often.
+// TestHistoriesAreLinearizable plays programs that are drawn from a seed. How their calls
+// interleave is not, so a seed that failed may have to be played often.
 func TestHistoriesAreLinearizable(t *testing.T) {
 	seed := *proveSeed
 	if seed == 0 {
@@ -54,10 +56,12 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 		}
 		checked += len(history)
 	}
-	t.Logf("%d histories from seed %d on, of %d calls, are linearizable", *proveHistories, seed, checked)
+	t.Logf("%d histories from seed %d on, of %d calls, are linearizable", *proveHistories, seed,
+		checked)
 }
 
-// program is what each caller calls. The first one is whoever moves limits, creates and deletes accounts.
+// program is what each caller calls. The first one is whoever moves limits, creates and deletes
+// accounts.
 func program(r *rand.Rand) [][]call {
 	all := make([][]call, 1+callers)
 	for range calls / 2 {
@@ -69,7 +73,9 @@ func program(r *rand.Rand) [][]call {
 	}
 	for n := 1; n < len(all); n++ {
 		for range calls {
-			verb := []string{"check", "check", "check", "commit", "commit", "release", "usage"}[r.IntN(7)]
+			verb := []string{
+				"check", "check", "check", "commit", "commit", "release", "usage",
+			}[r.IntN(7)]
 			c := call{account: r.IntN(accounts), verb: verb}
 			if r.IntN(3) > 0 {
 				c.id = string(rune('a' + r.IntN(26)))
@@ -98,7 +104,8 @@ func record(t *testing.T, program [][]call) (history []porcupine.Operation) {
 	handler := server.New(server.Options{Limiter: l})
 	var setup []*pending
 	for n := range accounts {
-		setup = append(setup, prepare(l, handler, 0, call{account: n, verb: "apply", policy: limiter.Policy{Limits: limiter.Limits{5, 10, 20}}}))
+		setup = append(setup,
+			prepare(l, handler, 0, call{account: n, verb: "apply", policy: limiter.Policy{Limits: limiter.Limits{5, 10, 20}}}))
 	}
 	parts := [][]*pending{setup}
 	for n, calls := range program {
@@ -127,7 +134,8 @@ func record(t *testing.T, program [][]call) (history []porcupine.Operation) {
 	return history
 }
 
-// pending is a call that is ready to be made, so that nothing but calls happens while callers compete.
+// pending is a call that is ready to be made, so that nothing but calls happens while callers
+// compete.
 type pending struct {
 	porcupine.Operation
 	recorder *httptest.ResponseRecorder
@@ -136,7 +144,10 @@ type pending struct {
 
 func prepare(l *limiter.Limiter, handler http.Handler, client int, c call) *pending {
 	key := limiter.Key{Namespace: "n", Name: fmt.Sprint("account-", c.account)}
-	p := &pending{Operation: porcupine.Operation{ClientId: client, Input: c}, recorder: httptest.NewRecorder()}
+	p := &pending{
+		Operation: porcupine.Operation{ClientId: client, Input: c},
+		recorder:  httptest.NewRecorder(),
+	}
 	switch c.verb {
 	case "apply":
 		p.do = func() { l.Apply(key, "uid", c.policy) }
@@ -207,7 +218,10 @@ func hear(t *testing.T, verb string, w *httptest.ResponseRecorder) said {
 }
 
 func hearDecision(d httpv1.CheckResponse) said {
-	a := said{status: http.StatusOK, decision: d.Decision, reason: d.Reason, waits: d.DeferredUntil != nil && d.RetryAfterMillis != nil}
+	a := said{
+		status: http.StatusOK, decision: d.Decision, reason: d.Reason,
+		waits: d.DeferredUntil != nil && d.RetryAfterMillis != nil,
+	}
 	if d.Remaining != nil {
 		a.remaining, a.limited = *d.Remaining, true
 	}
@@ -215,13 +229,19 @@ func hearDecision(d httpv1.CheckResponse) said {
 		a.id, a.cost = d.Reservation.ID, d.Reservation.Cost
 	}
 	for _, w := range d.Exhausted {
-		a.windows[place(w.Window)] = saidWindow{listed: true, waits: !w.FreeAt.IsZero(), limit: w.Limit, used: w.Used, inFlight: w.InFlight}
+		a.windows[place(w.Window)] = saidWindow{
+			listed: true, waits: !w.FreeAt.IsZero(), limit: w.Limit, used: w.Used,
+			inFlight: w.InFlight,
+		}
 	}
 	return a
 }
 
 func hearUsage(u httpv1.Usage) said {
-	a := said{status: http.StatusOK, decision: u.Behavior, suspended: u.Suspended, inFlight: u.InFlight, waits: u.NextSlot != nil}
+	a := said{
+		status: http.StatusOK, decision: u.Behavior, suspended: u.Suspended, inFlight: u.InFlight,
+		waits: u.NextSlot != nil,
+	}
 	for _, w := range u.Windows {
 		heard := saidWindow{listed: true, waits: w.FreeAt != nil, used: w.Used}
 		if w.Limit != nil && w.Remaining != nil {
@@ -244,7 +264,8 @@ func unexplained(history []porcupine.Operation) string {
 		}
 		slices.SortFunc(part, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
 		for _, o := range part {
-			fmt.Fprintf(&b, "%9d to %9d ns, caller %d: %v -> %v\n", o.Call, o.Return, o.ClientId, o.Input, o.Output)
+			fmt.Fprintf(&b, "%9d to %9d ns, caller %d: %v -> %v\n", o.Call, o.Return, o.ClientId,
+				o.Input, o.Output)
 		}
 	}
 	return b.String()

@@ -56,8 +56,9 @@ func TestLinesOfOneKindAreLimited(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		want := []map[string]any{{
-			"logger": "", "level": 0., "msg": "lines were left out of the log", "operation": "check",
-			"kind": "https://sluice.dev/problems/invalid-field", "lines": 20., "seconds": 10.,
+			"logger": "", "level": 0., "msg": "lines were left out of the log",
+			"operation": "check",
+			"kind":      "https://sluice.dev/problems/invalid-field", "lines": 20., "seconds": 10.,
 		}}
 		if diff := cmp.Diff(want, a.lines()); diff != "" {
 			t.Error(diff)
@@ -118,10 +119,12 @@ func TestInternalErrorsOfItems(t *testing.T) {
 	l.MarkLoaded()
 	var lines []string
 	log := funcr.NewJSON(func(line string) { lines = append(lines, line) }, funcr.Options{})
-	s := server.NewWithFailingItems(server.Options{Limiter: l, Log: log}, errors.New("the password is swordfish"))
+	s := server.NewWithFailingItems(server.Options{Limiter: l, Log: log},
+		errors.New("the password is swordfish"))
 	item := `{"namespace":"marketing","name":"newsletter"}`
 	w := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodPost, "/v1/check", strings.NewReader(`{"checks":[`+item+`,`+item+`]}`))
+	r := httptest.NewRequest(http.MethodPost, "/v1/check",
+		strings.NewReader(`{"checks":[`+item+`,`+item+`]}`))
 	r.Header.Set("Content-Type", "application/json")
 	s.ServeHTTP(w, r)
 	got := into[httpv1.CheckBatchResponse](readReply(t, w.Result()))
@@ -143,20 +146,40 @@ func TestWhatIsEchoedIsCut(t *testing.T) {
 	escaped := strings.Repeat("%C3%A9", 2000)
 	const account = "/v1/accounts/marketing/newsletter"
 	for name, r := range map[string]request{
-		"a field":                 request{body: `{"` + long[:15<<10] + `":1}`}.to(account + "/check"),
-		"a field of an item":      request{body: `{"checks":[{"` + long[:1<<19] + `":1}]}`}.to("/v1/check"),
-		"a value":                 request{body: `{"id":"` + long[:15<<10] + `"}`}.to(account + "/check"),
-		"a path":                  request{}.to("/v1/" + escaped),
-		"a name":                  request{}.to("/v1/accounts/marketing/" + escaped + "/check"),
-		"a parameter":             request{method: "GET", beyondSchema: true}.to("/v1/accounts?" + escaped + "=1"),
-		"a parameter's value":     request{method: "GET", beyondSchema: true}.to("/v1/accounts?continue=" + escaped),
-		"a parameter twice":       request{method: "GET", beyondSchema: true}.to("/v1/accounts?" + escaped + "&" + escaped),
-		"a parameter of a check":  request{beyondSchema: true}.to(account + "/check?" + escaped),
-		"an escape that is none":  request{beyondSchema: true, method: "GET"}.to("/v1/accounts?%" + escaped),
-		"a method":                request{method: strings.Repeat("A", 10000)}.to(account + "/check"),
-		"a content type":          request{body: "{}", header: http.Header{"Content-Type": {"text/" + escaped}}}.to(account + "/check"),
-		"a user agent":            request{body: "!", header: http.Header{"Content-Type": {"application/json"}, "User-Agent": {long}}}.to(account + "/check"),
-		"a user agent of no text": request{body: "!", header: http.Header{"Content-Type": {"application/json"}, "User-Agent": {strings.Repeat("\xff", 999)}}}.to(account + "/check"),
+		"a field": request{body: `{"` + long[:15<<10] + `":1}`}.to(account + "/check"),
+		"a field of an item": request{
+			body: `{"checks":[{"` + long[:1<<19] + `":1}]}`,
+		}.to("/v1/check"),
+		"a value": request{body: `{"id":"` + long[:15<<10] + `"}`}.to(account + "/check"),
+		"a path":  request{}.to("/v1/" + escaped),
+		"a name":  request{}.to("/v1/accounts/marketing/" + escaped + "/check"),
+		"a parameter": request{
+			method: "GET", beyondSchema: true,
+		}.to("/v1/accounts?" + escaped + "=1"),
+		"a parameter's value": request{
+			method: "GET", beyondSchema: true,
+		}.to("/v1/accounts?continue=" + escaped),
+		"a parameter twice": request{
+			method: "GET", beyondSchema: true,
+		}.to("/v1/accounts?" + escaped + "&" + escaped),
+		"a parameter of a check": request{beyondSchema: true}.to(account + "/check?" + escaped),
+		"an escape that is none": request{
+			beyondSchema: true, method: "GET",
+		}.to("/v1/accounts?%" + escaped),
+		"a method": request{method: strings.Repeat("A", 10000)}.to(account + "/check"),
+		"a content type": request{
+			body: "{}", header: http.Header{"Content-Type": {"text/" + escaped}},
+		}.to(account + "/check"),
+		"a user agent": request{
+			body:   "!",
+			header: http.Header{"Content-Type": {"application/json"}, "User-Agent": {long}},
+		}.to(account + "/check"),
+		"a user agent of no text": request{
+			body: "!",
+			header: http.Header{
+				"Content-Type": {"application/json"}, "User-Agent": {strings.Repeat("\xff", 999)},
+			},
+		}.to(account + "/check"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newBubble(t, limiter.Policy{}, setup{})

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestMain wants the tests, if all of them ran, to have seen every answer that openapi.yaml promises by its status.
+// TestMain wants the tests, if all of them ran, to have seen every answer that openapi.yaml
+// promises by its status.
 func TestMain(m *testing.M) {
 	if benchChild() || panicChild() {
 		return
@@ -17,7 +18,8 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if code == 0 && everythingRan() {
 		if missing := contract.unseen(); len(missing) > 0 {
-			fmt.Printf("FAIL: no test has seen what openapi.yaml promises: %s\n", strings.Join(missing, ", "))
+			fmt.Printf("FAIL: no test has seen what openapi.yaml promises: %s\n",
+				strings.Join(missing, ", "))
 			code = 1
 		}
 	}

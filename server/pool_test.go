@@ -51,7 +51,8 @@ func TestPooledExchangesKeepNothing(t *testing.T) {
 			t.Errorf("large %v: the request is another one", large)
 		}
 		if large && cap(got.request.body) != keepBuffers {
-			t.Errorf("large %v: the buffer is not kept, but one of %d bytes", large, cap(got.request.body))
+			t.Errorf("large %v: the buffer is not kept, but one of %d bytes", large,
+				cap(got.request.body))
 		}
 		got.request.http = nil
 		want := &exchange{

@@ -42,16 +42,24 @@ func pooledRequests() map[string]pooledRequest {
 		"a usage":               {usage, 200, "json", "", ""},
 		"the list":              {list, 200, "json", "", ""},
 		"the contract":          {contract, 200, "yaml", "", ""},
-		"no JSON":               {askAbout("newsletter/check", `{"id":`), 400, "problem+json", "", ""},
-		"an unknown account":    {askAbout("nobody/check", ""), 404, "problem+json", "", ""},
-		"an unknown path":       {nowhere, 404, "problem+json", "", ""},
-		"another method":        {put, 405, "problem+json", "", "GET, HEAD"},
-		"a check with GET":      {getCheck, 405, "problem+json", "", "POST"},
-		"a conflict":            {askAbout("newsletter/check", costs2), 409, "problem+json", "", ""},
-		"a large body":          {askAbout("newsletter/check", large), 413, "problem+json", "", ""},
-		"a large cost":          {askAbout("newsletter/check", `{"cost":11}`), 422, "problem+json", "", ""},
-		"an id that is none":    {askAbout("newsletter/check", `{"id":"a b"}`), 422, "problem+json", "", ""},
-		"no room":               {askAbout("free/check", `{"id":"z"}`), 503, "problem+json", "1", ""},
+		"no JSON": {
+			askAbout("newsletter/check", `{"id":`), 400, "problem+json", "", "",
+		},
+		"an unknown account": {askAbout("nobody/check", ""), 404, "problem+json", "", ""},
+		"an unknown path":    {nowhere, 404, "problem+json", "", ""},
+		"another method":     {put, 405, "problem+json", "", "GET, HEAD"},
+		"a check with GET":   {getCheck, 405, "problem+json", "", "POST"},
+		"a conflict": {
+			askAbout("newsletter/check", costs2), 409, "problem+json", "", "",
+		},
+		"a large body": {askAbout("newsletter/check", large), 413, "problem+json", "", ""},
+		"a large cost": {
+			askAbout("newsletter/check", `{"cost":11}`), 422, "problem+json", "", "",
+		},
+		"an id that is none": {
+			askAbout("newsletter/check", `{"id":"a b"}`), 422, "problem+json", "", "",
+		},
+		"no room": {askAbout("free/check", `{"id":"z"}`), 503, "problem+json", "1", ""},
 	}
 }
 
@@ -87,9 +95,11 @@ func TestAnswersShareNothing(t *testing.T) {
 			a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: name}, "uid-"+name, p)
 		}
 		for _, before := range []request{
-			askAbout("newsletter/check", `{"id":"unsent"}`), askAbout("newsletter/release", ofUnsent),
+			askAbout("newsletter/check", `{"id":"unsent"}`),
+			askAbout("newsletter/release", ofUnsent),
 			askAbout("newsletter/commit", ofSent), askAbout("newsletter/check", `{"id":"a"}`),
-			askAbout("free/check", `{"id":"a"}`), askAbout("full/commit", ""), askAbout("fuller/commit", ""),
+			askAbout("free/check", `{"id":"a"}`), askAbout("full/commit", ""),
+			askAbout("fuller/commit", ""),
 		} {
 			if got := a.call(before); got.status != 200 {
 				t.Fatalf("%s %s: %d %s", before.path, before.body, got.status, got.body)

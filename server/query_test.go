@@ -18,30 +18,57 @@ func TestQueries(t *testing.T) {
 		status       int
 		kind, hint   string
 	}{
-		"a limit of 0":                  {"limit=0", false, 422, "invalid-field", limitHint},
-		"a limit of 1001":               {"limit=1001", false, 422, "invalid-field", limitHint},
-		"a negative limit":              {"limit=-1", false, 422, "invalid-field", limitHint},
-		"a limit above 64 bits":         {"limit=9223372036854775808", false, 422, "invalid-field", limitHint},
-		"a limit of words":              {"limit=all", false, 422, "invalid-field", limitHint},
-		"a limit of nothing":            {"limit=", false, 422, "invalid-field", limitHint},
-		"a limit with a fraction":       {"limit=1.5", false, 422, "invalid-field", limitHint},
-		"a continue not in base64":      {"continue=*", true, 422, "invalid-field", continueHint},
-		"a continue of another service": {"continue=aGVsbG8", true, 422, "invalid-field", continueHint},
-		"an unknown parameter":          {"page=2", true, 400, "malformed-request", `no parameter "page"; the parameters are namespace, limit and continue.`},
-		"a parameter in another case":   {"Limit=2", true, 400, "malformed-request", `no parameter "Limit"`},
-		"a parameter without a name":    {"=2", true, 400, "malformed-request", `no parameter ""`},
-		"an escape that is none":        {"namespace=%zz", true, 400, "malformed-request", "The query cannot be read"},
-		"an escape cut short":           {"namespace=a%2", true, 400, "malformed-request", "The query cannot be read"},
-		"a semicolon":                   {"namespace=a;limit=1", true, 400, "malformed-request", "separate parameters by &"},
-		"a parameter twice":             {"limit=1&limit=1000", true, 400, "malformed-request", `"limit" comes twice`},
-		"a parameter twice, the same":   {"namespace=a&namespace=a", true, 400, "malformed-request", `"namespace" comes twice`},
-		"twice by an escape":            {"limit=1&lim%69t=2", true, 400, "malformed-request", `"limit" comes twice`},
-		"twice, once of nothing":        {"continue=&continue=", true, 400, "malformed-request", `"continue" comes twice`},
-		"the first that is wrong":       {"a=1&b=2&c=3&d=4", true, 400, "malformed-request", `no parameter "a"`},
+		"a limit of 0":     {"limit=0", false, 422, "invalid-field", limitHint},
+		"a limit of 1001":  {"limit=1001", false, 422, "invalid-field", limitHint},
+		"a negative limit": {"limit=-1", false, 422, "invalid-field", limitHint},
+		"a limit above 64 bits": {
+			"limit=9223372036854775808", false, 422, "invalid-field", limitHint,
+		},
+		"a limit of words":         {"limit=all", false, 422, "invalid-field", limitHint},
+		"a limit of nothing":       {"limit=", false, 422, "invalid-field", limitHint},
+		"a limit with a fraction":  {"limit=1.5", false, 422, "invalid-field", limitHint},
+		"a continue not in base64": {"continue=*", true, 422, "invalid-field", continueHint},
+		"a continue of another service": {
+			"continue=aGVsbG8", true, 422, "invalid-field", continueHint,
+		},
+		"an unknown parameter": {
+			"page=2", true, 400, "malformed-request",
+			`no parameter "page"; the parameters are namespace, limit and continue.`,
+		},
+		"a parameter in another case": {
+			"Limit=2", true, 400, "malformed-request", `no parameter "Limit"`,
+		},
+		"a parameter without a name": {"=2", true, 400, "malformed-request", `no parameter ""`},
+		"an escape that is none": {
+			"namespace=%zz", true, 400, "malformed-request", "The query cannot be read",
+		},
+		"an escape cut short": {
+			"namespace=a%2", true, 400, "malformed-request", "The query cannot be read",
+		},
+		"a semicolon": {
+			"namespace=a;limit=1", true, 400, "malformed-request", "separate parameters by &",
+		},
+		"a parameter twice": {
+			"limit=1&limit=1000", true, 400, "malformed-request", `"limit" comes twice`,
+		},
+		"a parameter twice, the same": {
+			"namespace=a&namespace=a", true, 400, "malformed-request", `"namespace" comes twice`,
+		},
+		"twice by an escape": {
+			"limit=1&lim%69t=2", true, 400, "malformed-request", `"limit" comes twice`,
+		},
+		"twice, once of nothing": {
+			"continue=&continue=", true, 400, "malformed-request", `"continue" comes twice`,
+		},
+		"the first that is wrong": {
+			"a=1&b=2&c=3&d=4", true, 400, "malformed-request", `no parameter "a"`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := a.in(t)
-			r := request{method: http.MethodGet, beyondSchema: c.beyondSchema}.to("/v1/accounts?" + c.query)
+			r := request{
+				method: http.MethodGet, beyondSchema: c.beyondSchema,
+			}.to("/v1/accounts?" + c.query)
 			a.call(r).wantProblem(c.status, c.kind, c.hint)
 		})
 	}
@@ -77,7 +104,9 @@ func TestCallsWithoutParameters(t *testing.T) {
 		}
 		for query, hint := range refused {
 			t.Run(operation.Name+"?"+query, func(t *testing.T) {
-				r := request{method: operation.Method, body: body, beyondSchema: true}.to(path + "?" + query)
+				r := request{
+					method: operation.Method, body: body, beyondSchema: true,
+				}.to(path + "?" + query)
 				a.in(t).call(r).wantProblem(400, "malformed-request", hint)
 			})
 		}
@@ -98,7 +127,9 @@ func TestCallsWithoutParameters(t *testing.T) {
 func TestARefusedQueryChangesNothing(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	for _, verb := range verbs {
-		r := request{beyondSchema: true, body: "{}"}.to("/v1/accounts/marketing/newsletter/" + verb + "?cost=30")
+		r := request{
+			beyondSchema: true, body: "{}",
+		}.to("/v1/accounts/marketing/newsletter/" + verb + "?cost=30")
 		a.call(r).wantProblem(400, "malformed-request", `"cost"`)
 	}
 	a.unused()

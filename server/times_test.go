@@ -25,8 +25,8 @@ var waits = map[string]func(t *testing.T, d httpv1.CheckResponse, header string)
 	},
 }
 
-// TestWhoWaitsAsToldIsAllowed is the promise of deferredUntil, also where the clock is between two milliseconds when the
-// mail leaves, and again when the next one asks.
+// TestWhoWaitsAsToldIsAllowed is the promise of deferredUntil, also where the clock is between two
+// milliseconds when the mail leaves, and again when the next one asks.
 func TestWhoWaitsAsToldIsAllowed(t *testing.T) {
 	fractions := []time.Duration{0, 1, 999_999, 999_500_000}
 	for name, limits := range map[string]limiter.Limits{
@@ -42,7 +42,8 @@ func TestWhoWaitsAsToldIsAllowed(t *testing.T) {
 					for how, back := range waits {
 						synctest.Test(t, func(t *testing.T) {
 							if !waitAsTold(t, limits, sent, asked, back) {
-								t.Errorf("sent %v after the start, asked %v later, waited %s", sent, asked, how)
+								t.Errorf("sent %v after the start, asked %v later, waited %s", sent,
+									asked, how)
 							}
 						})
 					}
@@ -52,8 +53,12 @@ func TestWhoWaitsAsToldIsAllowed(t *testing.T) {
 	}
 }
 
-// waitAsTold sends a mail, asks for another after a while, and comes back when told. It says whether that went well.
-func waitAsTold(t *testing.T, limits limiter.Limits, sent, asked time.Duration, back func(*testing.T, httpv1.CheckResponse, string) time.Time) bool {
+// waitAsTold sends a mail, asks for another after a while, and comes back when told. It says
+// whether that went well.
+func waitAsTold(
+	t *testing.T, limits limiter.Limits, sent, asked time.Duration,
+	back func(*testing.T, httpv1.CheckResponse, string) time.Time,
+) bool {
 	a := newBubble(t, limiter.Policy{Limits: limits}, setup{})
 	time.Sleep(sent) // of the bubble's clock, as all that follow
 	a.post("commit", "")
@@ -90,8 +95,8 @@ func TestTheNextSlotIsOne(t *testing.T) {
 	})
 }
 
-// TestAReservationHoldsUntilItExpires wants a commit at the expiresAt that was told, which is rounded down, to be late at
-// most by that rounding.
+// TestAReservationHoldsUntilItExpires wants a commit at the expiresAt that was told, which is
+// rounded down, to be late at most by that rounding.
 func TestAReservationHoldsUntilItExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newBubble(t, limiter.Policy{}, setup{})

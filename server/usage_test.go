@@ -27,16 +27,23 @@ func TestUsage(t *testing.T) {
 		}},
 		"a window with room has no time, and a full one says when": {limiter.Policy{Limits: limiter.Limits{2, 0, 9}}, []step{
 			{0, "commit", "", `{"outcome":"Unreserved"}`, ""},
-			{0, "check", `{"id":"a"}`, `{"decision":"Allow","remaining":0,"reservation":{"id":"a","cost":1,"expiresAt":"2000-01-01T00:02:00.000Z"}}`, ""},
+			{
+				0, "check", `{"id":"a"}`,
+				`{"decision":"Allow","remaining":0,"reservation":{"id":"a","cost":1,` +
+					`"expiresAt":"2000-01-01T00:02:00.000Z"}}`,
+				"",
+			},
 			{time.Second, "usage", "", head + `"behavior":"Defer","suspended":false,"inFlight":1,"nextSlot":"2000-01-01T00:01:00.000Z",` +
-				`"windows":[{"window":"minute","limit":2,"used":1,"remaining":0,"freeAt":"2000-01-01T00:01:00.000Z"},` +
+				`"windows":[{"window":"minute","limit":2,"used":1,"remaining":0,` +
+				`"freeAt":"2000-01-01T00:01:00.000Z"},` +
 				`{"window":"hour","used":1},{"window":"day","limit":9,"used":1,"remaining":7}]}`, ""},
 		}},
 		"the earliest slot is that of the last full window, also where checks are told the boundary": {
 			limiter.Policy{Limits: limiter.Limits{1, 1, 0}, DeferTo: limiter.WindowBoundary}, []step{
 				{time.Second, "commit", "", `{"outcome":"Unreserved"}`, ""},
 				{0, "usage", "", head + `"behavior":"Defer","suspended":false,"inFlight":0,"nextSlot":"2000-01-01T01:00:01.000Z",` +
-					`"windows":[{"window":"minute","limit":1,"used":1,"remaining":0,"freeAt":"2000-01-01T00:01:01.000Z"},` +
+					`"windows":[{"window":"minute","limit":1,"used":1,"remaining":0,` +
+					`"freeAt":"2000-01-01T00:01:01.000Z"},` +
 					`{"window":"hour","limit":1,"used":1,"remaining":0,"freeAt":"2000-01-01T01:00:01.000Z"},{"window":"day","used":1}]}`, ""},
 			}},
 		"more than the limit was sent, and nothing remains": {limiter.Policy{Limits: limiter.Limits{2, 0, 0}}, []step{
@@ -45,7 +52,13 @@ func TestUsage(t *testing.T) {
 				`"windows":[{"window":"minute","limit":2,"used":5,"remaining":0,"freeAt":"2000-01-01T00:01:00.000Z"},{"window":"hour","used":5},{"window":"day","used":5}]}`, ""},
 		}},
 		"a suspended account that rejects": {limiter.Policy{Suspended: true, Behavior: limiter.Reject}, []step{
-			{0, "usage", "", head + `"behavior":"Reject","suspended":true,"inFlight":0,"windows":[{"window":"minute","used":0},{"window":"hour","used":0},{"window":"day","used":0}]}`, ""},
+			{
+				0, "usage", "",
+				head + `"behavior":"Reject","suspended":true,"inFlight":0,` +
+					`"windows":[{"window":"minute","used":0},{"window":"hour","used":0},` +
+					`{"window":"day","used":0}]}`,
+				"",
+			},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) { play(t, c.policy, c.script) })
@@ -66,16 +79,34 @@ func TestList(t *testing.T) {
 		query string
 		want  []string // the pages
 	}{
-		"a continue of nothing is the first page":     {"limit=1000&continue=", []string{strings.Join(all, " ")}},
-		"a namespace of nothing is all of them":       {"namespace=&limit=1000", []string{strings.Join(all, " ")}},
-		"all fit on a page":                           {"", []string{strings.Join(all, " ")}},
-		"pages of four":                               {"limit=4", []string{strings.Join(all[:4], " "), strings.Join(all[4:8], " "), strings.Join(all[8:], " ")}},
-		"the last page is full":                       {"namespace=sales&limit=5", []string{strings.Join(all[1:6], " ")}},
-		"a namespace is not all that begin like it":   {"namespace=sales", []string{strings.Join(all[1:6], " ")}},
-		"a namespace in pages":                        {"namespace=sales-eu&limit=3", []string{strings.Join(all[6:9], " "), strings.Join(all[9:], " ")}},
-		"a namespace without accounts is no mistake":  {"namespace=nobody", []string{""}},
-		"the largest page":                            {"limit=1000", []string{strings.Join(all, " ")}},
-		"an account that begins a namespace's page":   {"limit=1&namespace=marketing", []string{all[0]}},
+		"a continue of nothing is the first page": {
+			"limit=1000&continue=", []string{strings.Join(all, " ")},
+		},
+		"a namespace of nothing is all of them": {
+			"namespace=&limit=1000", []string{strings.Join(all, " ")},
+		},
+		"all fit on a page": {"", []string{strings.Join(all, " ")}},
+		"pages of four": {
+			"limit=4",
+			[]string{
+				strings.Join(all[:4], " "), strings.Join(all[4:8], " "), strings.Join(all[8:], " "),
+			},
+		},
+		"the last page is full": {"namespace=sales&limit=5", []string{strings.Join(all[1:6], " ")}},
+		"a namespace is not all that begin like it": {
+			"namespace=sales", []string{strings.Join(all[1:6], " ")},
+		},
+		"a namespace in pages": {
+			"namespace=sales-eu&limit=3",
+			[]string{strings.Join(all[6:9], " "), strings.Join(all[9:], " ")},
+		},
+		"a namespace without accounts is no mistake": {"namespace=nobody", []string{""}},
+		"the largest page": {
+			"limit=1000", []string{strings.Join(all, " ")},
+		},
+		"an account that begins a namespace's page": {
+			"limit=1&namespace=marketing", []string{all[0]},
+		},
 		"a namespace that could not be is no mistake": {"namespace=%00", []string{""}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,12 +14,14 @@ import (
 	"github.com/sluice-mail/sluice/api/httpv1"
 )
 
-// FuzzDecodeBatch is FuzzDecode for lists: whatever is accepted is JSON that the standard decoder reads the same way.
-// What is refused is refused as wrong JSON or as a wrong value.
+// FuzzDecodeBatch is FuzzDecode for lists: whatever is accepted is JSON that the standard decoder
+// reads the same way. What is refused is refused as wrong JSON or as a wrong value.
 func FuzzDecodeBatch(f *testing.F) {
 	for _, seed := range []string{
-		`{"checks":[]}`, `{"checks":[{"namespace":"a","name":"b","id":"c","cost":1,"ttlSeconds":2}]}`,
-		`{"checks":[{},{"name":"a"} , {"cost":-1}]}`, `{"checks":[{}],"checks":[]}`, `{"checks":[[]]}`, `{"checks":[{},]}`,
+		`{"checks":[]}`,
+		`{"checks":[{"namespace":"a","name":"b","id":"c","cost":1,"ttlSeconds":2}]}`,
+		`{"checks":[{},{"name":"a"} , {"cost":-1}]}`, `{"checks":[{}],"checks":[]}`,
+		`{"checks":[[]]}`, `{"checks":[{},]}`,
 		`{"checks":[{"cost":1.0},{"cost":12e-1},{"ttlSeconds":-0.5e1}]}`,
 	} {
 		f.Add([]byte(seed))
@@ -39,7 +41,8 @@ func FuzzDecodeBatch(f *testing.F) {
 		}
 		want.Checks = []httpv1.CheckItem{}
 		for _, item := range read.Checks {
-			want.Checks = append(want.Checks, httpv1.CheckItem{Account: item.Account, CheckRequest: item.check(t)})
+			want.Checks = append(want.Checks,
+				httpv1.CheckItem{Account: item.Account, CheckRequest: item.check(t)})
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("%q: %s", body, diff)
@@ -57,7 +60,9 @@ type numbers struct {
 
 func (n numbers) check(t *testing.T) httpv1.CheckRequest {
 	t.Helper()
-	return httpv1.CheckRequest{ID: n.ID, Cost: integer(t, n.Cost), TTLSeconds: integer(t, n.TTLSeconds)}
+	return httpv1.CheckRequest{
+		ID: n.ID, Cost: integer(t, n.Cost), TTLSeconds: integer(t, n.TTLSeconds),
+	}
 }
 
 // integer computes what a number is that has no fraction, or fails the test. Beyond 64 bits it is
