@@ -49,7 +49,8 @@ func TestAForgottenIDCountsWhatItsCommitSays(t *testing.T) {
 				into[httpv1.CheckResponse](a.post("check", `{"id":"a","cost":5}`))
 				into[httpv1.ReleaseResponse](a.post("release", `{"reservation":"a"}`))
 				time.Sleep(16 * time.Minute) // of the bubble's clock
-				if got := into[httpv1.CommitResponse](a.post("commit", c.commit)); got.Outcome != httpv1.Unreserved {
+				got := into[httpv1.CommitResponse](a.post("commit", c.commit))
+				if got.Outcome != httpv1.Unreserved {
 					t.Errorf("the outcome is %s", got.Outcome)
 				}
 				if got := a.counted(); got[1] != c.used {

@@ -40,11 +40,13 @@ func TestNames(t *testing.T) {
 	for name, segment := range names {
 		t.Run(name, func(t *testing.T) {
 			a := newAPI(t, limiter.Policy{}, setup{})
-			for _, path := range []string{"/v1/accounts/marketing/" + segment, "/v1/accounts/" + segment + "/newsletter"} {
+			for _, path := range []string{
+				"/v1/accounts/marketing/" + segment, "/v1/accounts/" + segment + "/newsletter",
+			} {
 				a.get(path).wantProblem(404, "account-not-found", accountHint)
 				for _, verb := range verbs {
-					a.call(request{}.to(path+"/"+verb)).wantProblem(404, "account-not-found",
-						accountHint)
+					got := a.call(request{}.to(path + "/" + verb))
+					got.wantProblem(404, "account-not-found", accountHint)
 				}
 			}
 			a.unused()
@@ -81,12 +83,10 @@ func TestPaths(t *testing.T) {
 	for name, path := range noPaths {
 		t.Run(name, func(t *testing.T) {
 			a := a.in(t)
-			a.call(request{
-				method: http.MethodGet,
-			}.to(path)).wantProblem(404, "path-not-found", pathHint)
-			a.call(request{
-				method: http.MethodPost,
-			}.to(path)).wantProblem(404, "path-not-found", pathHint)
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				got := a.call(request{method: method}.to(path))
+				got.wantProblem(404, "path-not-found", pathHint)
+			}
 		})
 	}
 	a.unused()
@@ -157,7 +157,8 @@ func TestRequestLines(t *testing.T) {
 			if c.kind != "" {
 				contract.hold(t, request{}, got) // of no operation
 				got.wantProblem(c.status, c.kind, "")
-			} else if got.status != c.status || got.header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			} else if got.status != c.status ||
+				got.header.Get("Content-Type") != "text/plain; charset=utf-8" {
 				t.Errorf("got %d %s", got.status, got.body)
 			}
 		})

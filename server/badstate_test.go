@@ -84,9 +84,8 @@ func TestProblemsOfReservations(t *testing.T) {
 				limiter.Policy{})
 			for _, call := range c.before {
 				words := strings.SplitN(call, " ", 3)
-				got := a.call(request{
-					body: words[2],
-				}.to("/v1/accounts/marketing/" + words[0] + "/" + words[1]))
+				path := "/v1/accounts/marketing/" + words[0] + "/" + words[1]
+				got := a.call(request{body: words[2]}.to(path))
 				if got.status != 200 {
 					t.Fatalf("%s: %d %s", call, got.status, got.body)
 				}
@@ -112,7 +111,9 @@ func TestForeignReservations(t *testing.T) {
 	a.limiter.Apply(limiter.Key{Namespace: "sales", Name: "newsletter"}, "uid-2", limiter.Policy{})
 	a.post("check", `{"id":"a"}`)
 	theirs := "/v1/accounts/sales/newsletter/"
-	if got := into[httpv1.CommitResponse](a.call(request{body: `{"reservation":"a"}`}.to(theirs + "commit"))); got.Outcome != httpv1.Unreserved {
+	commit := request{body: `{"reservation":"a"}`}
+	got := into[httpv1.CommitResponse](a.call(commit.to(theirs + "commit")))
+	if got.Outcome != httpv1.Unreserved {
 		t.Errorf("a commit of another account's reservation is %s", got.Outcome)
 	}
 	if u := into[httpv1.Usage](a.get("/v1/accounts/marketing/newsletter")); u.InFlight != 1 {
@@ -124,11 +125,15 @@ func TestForeignReservations(t *testing.T) {
 // does not exist.
 func TestNotReady(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{unloaded: true})
-	for name, account := range map[string]string{"a known account": "marketing/newsletter", "an unknown one": "marketing/nobody"} {
+	for name, account := range map[string]string{
+		"a known account": "marketing/newsletter", "an unknown one": "marketing/nobody",
+	} {
 		t.Run(name, func(t *testing.T) { a.in(t).wantNotReady("/v1/accounts/" + account) })
 	}
 	for name, segment := range names {
-		t.Run(name, func(t *testing.T) { a.in(t).wantNotReady("/v1/accounts/marketing/" + segment) })
+		t.Run(name, func(t *testing.T) {
+			a.in(t).wantNotReady("/v1/accounts/marketing/" + segment)
+		})
 	}
 	for name, path := range noPaths {
 		t.Run(name, func(t *testing.T) {
@@ -171,17 +176,20 @@ func TestOverloaded(t *testing.T) {
 	a.post("check", `{"id":"b"}`)
 	got := a.post("check", `{"id":"c"}`)
 	got.wantProblem(503, "overloaded",
-		"Commit or release what is outstanding, ask with a shorter ttlSeconds, or raise --max-reservations.")
+		"Commit or release what is outstanding, ask with a shorter ttlSeconds, "+
+			"or raise --max-reservations.")
 	if got.header.Get("Retry-After") != "1" {
 		t.Errorf("got Retry-After: %q", got.header.Get("Retry-After"))
 	}
 	// What is held can be asked for again, and a commit needs no room.
-	if again := into[httpv1.CheckResponse](a.post("check", `{"id":"b"}`)); again.Decision != httpv1.Allow {
+	again := into[httpv1.CheckResponse](a.post("check", `{"id":"b"}`))
+	if again.Decision != httpv1.Allow {
 		t.Errorf("got %+v", again)
 	}
 	into[httpv1.CommitResponse](a.post("commit", `{"reservation":"c"}`))
 	into[httpv1.ReleaseResponse](a.post("release", `{"reservation":"b"}`))
-	if next := into[httpv1.CheckResponse](a.post("check", `{"id":"d"}`)); next.Decision != httpv1.Allow {
+	next := into[httpv1.CheckResponse](a.post("check", `{"id":"d"}`))
+	if next.Decision != httpv1.Allow {
 		t.Errorf("got %+v", next)
 	}
 }
@@ -213,7 +221,9 @@ func TestAClientThatLeaves(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The request ends with its line in the log: nobody is there to be answered.
-			if line := a.logLine(); !strings.Contains(line, `"status":400`) || !strings.Contains(line, "could not be read to its end") {
+			line := a.logLine()
+			if !strings.Contains(line, `"status":400`) ||
+				!strings.Contains(line, "could not be read to its end") {
 				t.Errorf("logged %s", line)
 			}
 			a.unused()
@@ -257,7 +267,8 @@ func TestAnAccountHasAShareOfTheReservations(t *testing.T) {
 		"raise --max-reservations-per-account.")
 	other := limiter.Key{Namespace: "marketing", Name: "other"}
 	a.limiter.Apply(other, "uid-2", limiter.Policy{})
-	if got := a.call(request{}.to("/v1/accounts/marketing/other/check")); got.status != http.StatusOK {
+	got := a.call(request{}.to("/v1/accounts/marketing/other/check"))
+	if got.status != http.StatusOK {
 		t.Errorf("another account: %d %s", got.status, got.body)
 	}
 }

@@ -39,8 +39,11 @@ func TestBatchesAreAnsweredInOrder(t *testing.T) {
 			{"namespace":"marketing","name":"newsletter","cost":3},
 			{"namespace":"marketing"},
 			{}]}`,
-			`Allow 1 a, Allow, account-not-found, Allow 0 b, Allow 0 a, invalid-field, cost-exceeds-limit, invalid-field, invalid-field`},
-		{"/v1/check", `{"checks":[{"namespace":"marketing","name":"newsletter"},{"namespace":"marketing","name":"suspended"}]}`,
+			`Allow 1 a, Allow, account-not-found, Allow 0 b, Allow 0 a, ` +
+				`invalid-field, cost-exceeds-limit, invalid-field, invalid-field`},
+		{"/v1/check", `{"checks":[
+			{"namespace":"marketing","name":"newsletter"},
+			{"namespace":"marketing","name":"suspended"}]}`,
 			`Defer minute, Reject Suspended`},
 		{"/v1/commit", `{"commits":[
 			{"namespace":"marketing","name":"newsletter","reservation":"a"},
@@ -147,7 +150,8 @@ func TestBatchesAreReadStrictly(t *testing.T) {
 			a := newAPI(t, limiter.Policy{}, setup{})
 			for path, list := range batchLists {
 				r := request{body: strings.ReplaceAll(c.body, "LIST", list)}
-				r.beyondSchema = strings.Contains(name, "twice") || strings.Contains(name, "garbage")
+				r.beyondSchema = strings.Contains(name, "twice") ||
+					strings.Contains(name, "garbage")
 				a.call(r.to(path)).wantProblem(c.status, c.kind,
 					strings.ReplaceAll(c.hint, "LIST", list))
 			}
@@ -170,7 +174,8 @@ func TestBatchesAtTheirBounds(t *testing.T) {
 	body := `{"checks":[` + strings.Repeat(item+",", 999) + item + `]}`
 	body += strings.Repeat(" ", 1<<20-len(body))
 	got := into[httpv1.CheckBatchResponse](a.batch("/v1/check", body))
-	if n := len(got.Results); n != 1000 || got.Results[999].CheckResponse == nil || a.counted()[0] != 1000 {
+	n := len(got.Results)
+	if n != 1000 || got.Results[999].CheckResponse == nil || a.counted()[0] != 1000 {
 		t.Errorf("got %d results, and %v", n, a.counted())
 	}
 }

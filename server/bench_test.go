@@ -20,11 +20,13 @@ import (
 //	ref-checks/s  of the reference
 //	checks/s      of the subject
 //	ratio         the median, over the slices, of one to the other
-//	cpu-ratio     the same of the checks that a second of processor time is enough for, over all slices. It is below
-//	              ratio where garbage is collected in the other one's slice, or the load cannot keep up with it
+//	cpu-ratio     the same of the checks that a second of processor time is enough for, over all
+//	              slices. It is below ratio where garbage is collected in the other one's slice,
+//	              or the load cannot keep up with it
 //	ref-p99-ns    the median, over the slices, of the 99th percentile of how long a request took
 //	p99-ns        the same of the subject
-//	ref-cpu       how busy the reference was, as a part of its core: near 1, or the load was measured
+//	ref-cpu       how busy the reference was, as a part of its core: near 1, or the load was
+//	              measured
 //	cpu           the same of the subject
 //
 // SLUICE_BENCH_PROFILE names a folder for CPU profiles of the servers.

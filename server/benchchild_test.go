@@ -59,7 +59,9 @@ func benchServer(kind, decision string, accounts int) error {
 		defer pprof.StopCPUProfile()
 	}
 	// The reference is as everybody would write it: without timeouts, even.
-	s, listen := &http.Server{Handler: bare(decision)}, func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+	s, listen := &http.Server{Handler: bare(decision)}, func() (net.Listener, error) {
+		return net.Listen("tcp", "127.0.0.1:0")
+	}
 	if kind == "sluice" {
 		s = server.HTTPServer(decider(decision, accounts), logr.Discard())
 		listen = func() (net.Listener, error) {
@@ -100,10 +102,12 @@ func decider(decision string, accounts int) http.Handler {
 // bare reads the body and writes a constant of the size of the answer.
 func bare(decision string) http.Handler {
 	answer := []byte(`{"decision":"Allow","remaining":999999999,` +
-		`"reservation":{"id":"mail-000000000000","cost":1,"expiresAt":"2000-01-01T00:00:01.000Z"}}` + "\n")
+		`"reservation":{"id":"mail-000000000000","cost":1,` +
+		`"expiresAt":"2000-01-01T00:00:01.000Z"}}` + "\n")
 	if decision == "deny" {
 		answer = []byte(`{"decision":"Defer","deferredUntil":"2000-01-02T00:00:00.000Z",` +
-			`"retryAfterMillis":86390000,"exhausted":[{"window":"day","limit":1,"used":1,"inFlight":0,"freeAt":"2000-01-02T00:00:00.000Z"}]}` + "\n")
+			`"retryAfterMillis":86390000,"exhausted":[{"window":"day","limit":1,"used":1,` +
+			`"inFlight":0,"freeAt":"2000-01-02T00:00:00.000Z"}]}` + "\n")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {

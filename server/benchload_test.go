@@ -72,14 +72,16 @@ type benchDigits struct{ account, id []byte }
 const accountDigits, idDigits = "######", "@@@@@@@@@@@@"
 
 func newBenchConn(conn net.Conn, number, accounts, batch int) *benchConn {
-	path, body := "/v1/accounts/marketing/newsletter-"+accountDigits+"/check", `{"id":"mail-`+idDigits+`","ttlSeconds":1}`
+	path := "/v1/accounts/marketing/newsletter-" + accountDigits + "/check"
+	body := `{"id":"mail-` + idDigits + `","ttlSeconds":1}`
 	if batch > 1 {
 		path = "/v1/check"
 		item := `{"namespace":"marketing",` +
 			`"name":"newsletter-` + accountDigits + `","id":"mail-` + idDigits + `","ttlSeconds":1}`
 		body = `{"checks":[` + strings.Repeat(item+",", batch-1) + item + `]}`
 	}
-	request := []byte("POST " + path + " HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\n" +
+	request := []byte("POST " + path + " HTTP/1.1\r\nHost: sluice\r\n" +
+		"Content-Type: application/json\r\n" +
 		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
 	c := &benchConn{
 		Conn: conn, request: request, answer: make([]byte, 1<<20), accounts: accounts,

@@ -26,7 +26,8 @@ func until(t *testing.T, what string, done func() bool) {
 func (a *api) unfinished(size int) (finish func() error) {
 	a.t.Helper()
 	conn := a.dial()
-	_, err := fmt.Fprintf(conn, "POST /v1/check HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\n"+
+	_, err := fmt.Fprintf(conn, "POST /v1/check HTTP/1.1\r\nHost: sluice\r\n"+
+		"Content-Type: application/json\r\n"+
 		"Content-Length: %d\r\n\r\n%s", size, strings.Repeat(" ", size-13))
 	if err != nil {
 		a.t.Fatal(err)
@@ -45,7 +46,10 @@ func TestUnfinishedBatchesShareABudget(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	a.server.SetBudgets(600<<10, 1<<20)
 	finish := []func() error{a.unfinished(200 << 10), a.unfinished(200 << 10)}
-	until(t, "the bodies are read", func() bool { bodies, _ := a.server.InFlight(); return bodies > 400<<10 })
+	until(t, "the bodies are read", func() bool {
+		bodies, _ := a.server.InFlight()
+		return bodies > 400<<10
+	})
 	big := request{body: `{"checks":[` + strings.Repeat(" ", 300<<10) + `]}`}
 	for _, chunked := range []bool{false, true} {
 		big.chunked = chunked
@@ -63,7 +67,8 @@ func TestUnfinishedBatchesShareABudget(t *testing.T) {
 		t.Errorf("a small batch got %s", got)
 	}
 	single := request{body: "{" + strings.Repeat(" ", 16<<10-2) + "}"}
-	if got := into[httpv1.CheckResponse](a.call(single.to("/v1/accounts/marketing/newsletter/check"))); got.Decision != httpv1.Allow {
+	got := into[httpv1.CheckResponse](a.call(single.to("/v1/accounts/marketing/newsletter/check")))
+	if got.Decision != httpv1.Allow {
 		t.Errorf("a single check got %+v", got)
 	}
 	for _, f := range finish {
@@ -71,7 +76,10 @@ func TestUnfinishedBatchesShareABudget(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	until(t, "the budget is given back", func() bool { bodies, answers := a.server.InFlight(); return bodies == 0 && answers == 0 })
+	until(t, "the budget is given back", func() bool {
+		bodies, answers := a.server.InFlight()
+		return bodies == 0 && answers == 0
+	})
 	if got := a.call(big.to("/v1/check")); got.status != 200 {
 		t.Errorf("then got %d %s", got.status, got.body)
 	}
@@ -83,12 +91,17 @@ func TestAnnouncedBytesTakeNoBudget(t *testing.T) {
 	const callers = 20
 	for range callers {
 		conn := a.dial()
-		if _, err := io.WriteString(conn, "POST /v1/check HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\n"+
-			"Content-Length: 1048576\r\n\r\n"+strings.Repeat(" ", 20<<10)); err != nil {
+		_, err := io.WriteString(conn, "POST /v1/check HTTP/1.1\r\nHost: sluice\r\n"+
+			"Content-Type: application/json\r\nContent-Length: 1048576\r\n\r\n"+
+			strings.Repeat(" ", 20<<10))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	until(t, "all are read", func() bool { bodies, _ := a.server.InFlight(); return bodies >= callers*(20<<10) })
+	until(t, "all are read", func() bool {
+		bodies, _ := a.server.InFlight()
+		return bodies >= callers*(20<<10)
+	})
 	if bodies, _ := a.server.InFlight(); bodies > 2*callers*(20<<10) {
 		t.Errorf("%d bodies of 20 KiB take %d bytes", callers, bodies)
 	}
@@ -113,7 +126,10 @@ func TestAnswersShareABudget(t *testing.T) {
 	if got := a.get("/v1/accounts?limit=50"); got.status != http.StatusOK {
 		t.Errorf("got %d %s", got.status, got.body)
 	}
-	until(t, "the budget is given back", func() bool { _, answers := a.server.InFlight(); return answers == 0 })
+	until(t, "the budget is given back", func() bool {
+		_, answers := a.server.InFlight()
+		return answers == 0
+	})
 }
 
 // TestItemsFitTheirBudget wants no answer to be larger than what was taken for it.

@@ -55,14 +55,17 @@ func newAPI(t *testing.T, p limiter.Policy, s setup) *api {
 		t.Fatal(err)
 	}
 	ts.Config = server.HTTPServer(handler, logr.Discard())
-	if ts.Listener, err = server.Listen("127.0.0.1:0", server.DefaultMaxConnections, logr.Discard()); err != nil {
+	ts.Listener, err = server.Listen("127.0.0.1:0", server.DefaultMaxConnections, logr.Discard())
+	if err != nil {
 		t.Fatal(err)
 	}
 	ts.Start()
 	t.Cleanup(ts.Close)
 	a.address = ts.Listener.Addr().String()
 	client := ts.Client()
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
 	a.send = func(r request) (*http.Response, error) {
 		req, err := http.NewRequestWithContext(t.Context(), r.method, "http://"+a.address,
 			r.reader())

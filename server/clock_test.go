@@ -16,9 +16,10 @@ import (
 func TestTimesOnTheWire(t *testing.T) {
 	days := rapid.Int64Range(0, 80_000) // to the year 2189
 	rapid.Check(t, func(t *rapid.T) {
-		day := time.Unix(
-			rapid.SampledFrom([]int64{1<<31 - 1, days.Draw(t, "day") * 86_400}).Draw(t, "second"), 0)
-		now := day.Add(time.Duration(rapid.Int64Range(0, int64(24*time.Hour)).Draw(t, "time of day")))
+		seconds := []int64{1<<31 - 1, days.Draw(t, "day") * 86_400}
+		day := time.Unix(rapid.SampledFrom(seconds).Draw(t, "second"), 0)
+		ofDay := rapid.Int64Range(0, int64(24*time.Hour)).Draw(t, "time of day")
+		now := day.Add(time.Duration(ofDay))
 		wait := time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "wait"))
 		until, millis := server.After(limiter.Instant{Wall: now.UnixNano()}, wait)
 		text, err := json.Marshal(until)
@@ -32,7 +33,8 @@ func TestTimesOnTheWire(t *testing.T) {
 		if late := told.Sub(now.Add(wait)); late < 0 || late >= time.Millisecond {
 			t.Errorf("at %v a wait of %v is until %s", now, wait, text)
 		}
-		if late := now.Add(time.Duration(millis) * time.Millisecond).Sub(told); late < 0 || late >= time.Millisecond {
+		late := now.Add(time.Duration(millis) * time.Millisecond).Sub(told)
+		if late < 0 || late >= time.Millisecond {
 			t.Errorf("at %v a wait until %s is %d ms", now, text, millis)
 		}
 	})

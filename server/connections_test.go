@@ -154,7 +154,9 @@ func TestConnectionsAreKept(t *testing.T) {
 		{"DELETE", "/v1/accounts/marketing/newsletter", "", 405},
 		{"GET", "/v1/accounts/marketing/newsletter", "", 200},
 	} {
-		if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: s\r\nContent-Length: %d\r\n\r\n%s", c.method, c.path, len(c.body), c.body); err != nil {
+		_, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: s\r\nContent-Length: %d\r\n\r\n%s",
+			c.method, c.path, len(c.body), c.body)
+		if err != nil {
 			t.Fatal(err)
 		}
 		resp, err := http.ReadResponse(r, nil)

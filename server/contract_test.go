@@ -98,7 +98,8 @@ func validateReply(in *openapi3filter.RequestValidationInput, got reply) error {
 		return err
 	case in.Request.Method == http.MethodHead && got.body != "":
 		return errors.New("an answer to HEAD has a body")
-	case in.Request.Method != http.MethodHead && got.status >= 400 && got.problem().Status != got.status:
+	case in.Request.Method != http.MethodHead && got.status >= 400 &&
+		got.problem().Status != got.status:
 		return errors.New("the status in the body is another one")
 	}
 	return nil
@@ -131,8 +132,10 @@ func (c *openAPI) input(t *testing.T, r request) *openapi3filter.RequestValidati
 		if method == http.MethodHead {
 			method = http.MethodGet
 		}
-		if params, ok := matchPath(template, target.EscapedPath()); ok && item.GetOperation(method) != nil {
-			route.Path, route.PathItem, route.Operation, in.PathParams = template, item, item.GetOperation(method), params
+		params, ok := matchPath(template, target.EscapedPath())
+		if ok && item.GetOperation(method) != nil {
+			route.Path, route.PathItem, route.Operation = template, item, item.GetOperation(method)
+			in.PathParams = params
 		}
 	}
 	return in
@@ -160,7 +163,8 @@ func (c *openAPI) unseen() (missing []string) {
 	for _, item := range c.doc.Paths.Map() {
 		for _, operation := range item.Operations() {
 			for status := range operation.Responses.Map() {
-				if answer := operation.OperationID + " " + status; status != "default" && !c.seen[answer] {
+				answer := operation.OperationID + " " + status
+				if status != "default" && !c.seen[answer] {
 					missing = append(missing, answer)
 				}
 			}
@@ -202,7 +206,8 @@ func bodyOf(operation *openapi3.Operation) (names []string) {
 	if operation.RequestBody == nil {
 		return nil
 	}
-	for name, field := range operation.RequestBody.Value.Content["application/json"].Schema.Value.Properties {
+	body := operation.RequestBody.Value.Content["application/json"].Schema.Value
+	for name, field := range body.Properties {
 		names = append(names, name)
 		if field.Value.Items != nil {
 			names = slices.AppendSeq(names, maps.Keys(field.Value.Items.Value.Properties))
@@ -224,7 +229,8 @@ func TestProblemsAreDocumented(t *testing.T) {
 		known[httpv1.ProblemBase+k.Name] = true
 	}
 	documented := map[any]bool{}
-	for _, name := range contract.doc.Components.Schemas["Problem"].Value.Properties["type"].Value.Enum {
+	problem := contract.doc.Components.Schemas["Problem"].Value
+	for _, name := range problem.Properties["type"].Value.Enum {
 		documented[name] = true
 	}
 	if diff := cmp.Diff(known, documented); diff != "" {

@@ -85,28 +85,34 @@ func TestAllow(t *testing.T) {
 				"",
 			},
 		}},
-		"a check that is repeated gets its reservation, not another": {limiter.Limits{3, 0, 0}, []step{
-			{
-				0, "check", `{"id":"a","cost":2}`,
-				`{"decision":"Allow","remaining":1,"reservation":{"id":"a","cost":2,` +
-					`"expiresAt":"2000-01-01T00:02:00.000Z"}}`,
-				"",
+		"a check that is repeated gets its reservation, not another": {
+			limiter.Limits{3, 0, 0},
+			[]step{
+				{
+					0, "check", `{"id":"a","cost":2}`,
+					`{"decision":"Allow","remaining":1,"reservation":{"id":"a","cost":2,` +
+						`"expiresAt":"2000-01-01T00:02:00.000Z"}}`,
+					"",
+				},
+				{
+					time.Minute, "check", `{"id":"a","cost":2,"ttlSeconds":900}`,
+					`{"decision":"Allow","remaining":1,"reservation":{"id":"a","cost":2,` +
+						`"expiresAt":"2000-01-01T00:02:00.000Z"}}`,
+					"",
+				},
 			},
-			{
-				time.Minute, "check", `{"id":"a","cost":2,"ttlSeconds":900}`,
-				`{"decision":"Allow","remaining":1,"reservation":{"id":"a","cost":2,` +
-					`"expiresAt":"2000-01-01T00:02:00.000Z"}}`,
-				"",
+		},
+		"a time between two milliseconds is told as the one before, so that nobody commits late": {
+			limiter.Limits{},
+			[]step{
+				{
+					1999 * time.Microsecond, "check", `{"id":"a"}`,
+					`{"decision":"Allow","reservation":{"id":"a","cost":1,` +
+						`"expiresAt":"2000-01-01T00:02:00.001Z"}}`,
+					"",
+				},
 			},
-		}},
-		"a time between two milliseconds is told as the one before, so that nobody commits late": {limiter.Limits{}, []step{
-			{
-				1999 * time.Microsecond, "check", `{"id":"a"}`,
-				`{"decision":"Allow","reservation":{"id":"a","cost":1,` +
-					`"expiresAt":"2000-01-01T00:02:00.001Z"}}`,
-				"",
-			},
-		}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) { play(t, limiter.Policy{Limits: c.limits}, c.script) })
 	}
@@ -124,32 +130,78 @@ func TestDeny(t *testing.T) {
 		before []step
 		denied step
 	}{
-		"a defer says when, how long, and for what": {limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, full,
-			step{47655 * time.Millisecond, "check", "", `{"decision":"Defer","deferredUntil":"2000-01-01T00:01:00.000Z","retryAfterMillis":12345,` +
-				`"exhausted":[{"window":"minute","limit":1,"used":1,"inFlight":0,"freeAt":"2000-01-01T00:01:00.000Z"}]}`, "13"}},
-		"a reject says the same": {limiter.Policy{Limits: limiter.Limits{1, 0, 0}, Behavior: limiter.Reject}, full,
-			step{48 * time.Second, "check", "", `{"decision":"Reject","deferredUntil":"2000-01-01T00:01:00.000Z","retryAfterMillis":12000,` +
-				`"exhausted":[{"window":"minute","limit":1,"used":1,"inFlight":0,"freeAt":"2000-01-01T00:01:00.000Z"}]}`, "12"}},
-		"the last of the exhausted windows to have room decides": {limiter.Policy{Limits: limiter.Limits{1, 2, 1}}, full,
-			step{time.Second, "check", "", `{"decision":"Defer","deferredUntil":"2000-01-02T00:00:00.000Z","retryAfterMillis":86399000,` +
-				`"exhausted":[{"window":"minute","limit":1,"used":1,"inFlight":0,` +
-				`"freeAt":"2000-01-01T00:01:00.000Z"},` +
-				`{"window":"day","limit":1,"used":1,"inFlight":0,"freeAt":"2000-01-02T00:00:00.000Z"}]}`, "86399"}},
-		"what is in flight might be committed now": {limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, full[:1],
-			step{time.Second, "check", "", `{"decision":"Defer","deferredUntil":"2000-01-01T00:01:01.000Z","retryAfterMillis":60000,` +
-				`"exhausted":[{"window":"minute","limit":1,"used":0,"inFlight":1,"freeAt":"2000-01-01T00:01:01.000Z"}]}`, "60"}},
-		"what frees between two milliseconds is told as the one after": {limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, full[:1],
-			step{400 * time.Microsecond, "check", "", `{"decision":"Defer","deferredUntil":"2000-01-01T00:01:00.001Z","retryAfterMillis":60001,` +
-				`"exhausted":[{"window":"minute","limit":1,"used":0,"inFlight":1,"freeAt":"2000-01-01T00:01:00.001Z"}]}`, "61"}},
-		"the boundary of a window, if the account wants that": {limiter.Policy{Limits: limiter.Limits{0, 1, 0}, DeferTo: limiter.WindowBoundary}, full,
-			step{time.Minute, "check", "", `{"decision":"Defer","deferredUntil":"2000-01-01T01:00:00.000Z","retryAfterMillis":3540000,` +
-				`"exhausted":[{"window":"hour","limit":1,"used":1,"inFlight":0,"freeAt":"2000-01-01T01:00:00.000Z"}]}`, "3540"}},
+		"a defer says when, how long, and for what": {
+			limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, full,
+			step{
+				47655 * time.Millisecond, "check", "",
+				`{"decision":"Defer","deferredUntil":"2000-01-01T00:01:00.000Z",` +
+					`"retryAfterMillis":12345,"exhausted":[{"window":"minute","limit":1,` +
+					`"used":1,"inFlight":0,"freeAt":"2000-01-01T00:01:00.000Z"}]}`,
+				"13",
+			},
+		},
+		"a reject says the same": {
+			limiter.Policy{Limits: limiter.Limits{1, 0, 0}, Behavior: limiter.Reject}, full,
+			step{
+				48 * time.Second, "check", "",
+				`{"decision":"Reject","deferredUntil":"2000-01-01T00:01:00.000Z",` +
+					`"retryAfterMillis":12000,"exhausted":[{"window":"minute","limit":1,` +
+					`"used":1,"inFlight":0,"freeAt":"2000-01-01T00:01:00.000Z"}]}`,
+				"12",
+			},
+		},
+		"the last of the exhausted windows to have room decides": {
+			limiter.Policy{Limits: limiter.Limits{1, 2, 1}}, full,
+			step{
+				time.Second, "check", "",
+				`{"decision":"Defer","deferredUntil":"2000-01-02T00:00:00.000Z",` +
+					`"retryAfterMillis":86399000,"exhausted":[{"window":"minute","limit":1,` +
+					`"used":1,"inFlight":0,"freeAt":"2000-01-01T00:01:00.000Z"},` +
+					`{"window":"day","limit":1,"used":1,"inFlight":0,` +
+					`"freeAt":"2000-01-02T00:00:00.000Z"}]}`,
+				"86399",
+			},
+		},
+		"what is in flight might be committed now": {
+			limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, full[:1],
+			step{
+				time.Second, "check", "",
+				`{"decision":"Defer","deferredUntil":"2000-01-01T00:01:01.000Z",` +
+					`"retryAfterMillis":60000,"exhausted":[{"window":"minute","limit":1,` +
+					`"used":0,"inFlight":1,"freeAt":"2000-01-01T00:01:01.000Z"}]}`,
+				"60",
+			},
+		},
+		"what frees between two milliseconds is told as the one after": {
+			limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, full[:1],
+			step{
+				400 * time.Microsecond, "check", "",
+				`{"decision":"Defer","deferredUntil":"2000-01-01T00:01:00.001Z",` +
+					`"retryAfterMillis":60001,"exhausted":[{"window":"minute","limit":1,` +
+					`"used":0,"inFlight":1,"freeAt":"2000-01-01T00:01:00.001Z"}]}`,
+				"61",
+			},
+		},
+		"the boundary of a window, if the account wants that": {
+			limiter.Policy{Limits: limiter.Limits{0, 1, 0}, DeferTo: limiter.WindowBoundary}, full,
+			step{
+				time.Minute, "check", "",
+				`{"decision":"Defer","deferredUntil":"2000-01-01T01:00:00.000Z",` +
+					`"retryAfterMillis":3540000,"exhausted":[{"window":"hour","limit":1,` +
+					`"used":1,"inFlight":0,"freeAt":"2000-01-01T01:00:00.000Z"}]}`,
+				"3540",
+			},
+		},
 		"a suspended account defers until nobody knows when": {limiter.Policy{Suspended: true}, nil,
 			step{0, "check", "", `{"decision":"Defer","reason":"Suspended"}`, "60"}},
-		"a suspended account rejects if that is its behavior": {limiter.Policy{Suspended: true, Behavior: limiter.Reject}, nil,
-			step{0, "check", "", `{"decision":"Reject","reason":"Suspended"}`, "60"}},
+		"a suspended account rejects if that is its behavior": {
+			limiter.Policy{Suspended: true, Behavior: limiter.Reject}, nil,
+			step{0, "check", "", `{"decision":"Reject","reason":"Suspended"}`, "60"},
+		},
 	} {
-		t.Run(name, func(t *testing.T) { play(t, c.policy, append(append([]step(nil), c.before...), c.denied)) })
+		t.Run(name, func(t *testing.T) {
+			play(t, c.policy, append(append([]step(nil), c.before...), c.denied))
+		})
 	}
 }
 
@@ -193,8 +245,11 @@ func TestEnds(t *testing.T) {
 			checkA, {0, "release", `{"reservation":"a"}`, releasedOut, ""},
 			{0, "release", `{"reservation":"a"}`, releasedOut, ""},
 		},
-		"a release without an id is of the oldest": {checkB, checkA, {0, "release", "", releasedOut, ""}, {0, "commit", `{"reservation":"a"}`, committed, ""},
-			{0, "release", "", "404 reservation-not-found", ""}},
+		"a release without an id is of the oldest": {
+			checkB, checkA, {0, "release", "", releasedOut, ""},
+			{0, "commit", `{"reservation":"a"}`, committed, ""},
+			{0, "release", "", "404 reservation-not-found", ""},
+		},
 		"a release is refused after the deadline": {
 			checkA,
 			{5 * time.Second, "release", `{"reservation":"a"}`, "409 reservation-conflict", ""},

@@ -80,7 +80,9 @@ func TestRefusalsOfLargeBodiesAreSeen(t *testing.T) {
 		"another method":     {"PUT", account + "/check", 405},
 		"a body of a GET":    {"GET", account, 200},
 	} {
-		for framing, chunked := range map[string]bool{"its length declared": false, "chunked": true} {
+		for framing, chunked := range map[string]bool{
+			"its length declared": false, "chunked": true,
+		} {
 			t.Run(name+", "+framing, func(t *testing.T) {
 				a := newAPI(t, limiter.Policy{}, setup{})
 				if got := a.whole(c.method, c.path, 8<<20, chunked); got.status != c.status {

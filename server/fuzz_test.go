@@ -20,7 +20,9 @@ import (
 // is answered as the contract says, never with a 500, and finds an account only if it names one.
 func FuzzPath(f *testing.F) {
 	const path = "/v1/accounts/marketing/newsletter"
-	for _, target := range []string{path, path + "/check", "/v1/accounts?limit=1", "/openapi.yaml", "*"} {
+	for _, target := range []string{
+		path, path + "/check", "/v1/accounts?limit=1", "/openapi.yaml", "*",
+	} {
 		f.Add("GET", target, "")
 		f.Add("POST", target, `{"cost":2}`)
 	}
@@ -41,13 +43,15 @@ func FuzzPath(f *testing.F) {
 		asked := request{
 			method: r.Method, path: (&url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath}).String(),
 		}
-		if err := validateReply(contract.input(t, asked), got); err != nil || got.status == http.StatusInternalServerError {
+		err = validateReply(contract.input(t, asked), got)
+		if err != nil || got.status == http.StatusInternalServerError {
 			t.Errorf("the answer %d %s breaks the contract: %v", got.status, got.body, err)
 		}
 		if found(got) && !mayFind(r) {
 			t.Errorf("the answer %d %s is about an account that there is not", got.status, got.body)
 		}
-		if strings.Contains(got.body, httpv1.AccountNotFound.Name) && mayFind(r) && strings.HasPrefix(r.URL.Path, "/v1/accounts/") {
+		if strings.Contains(got.body, httpv1.AccountNotFound.Name) && mayFind(r) &&
+			strings.HasPrefix(r.URL.Path, "/v1/accounts/") {
 			t.Errorf("the answer %d %s is about the account that there is", got.status, got.body)
 		}
 		if n := to.limiter.Stats().Accounts; n != 1 {
@@ -133,7 +137,10 @@ var validID = regexp.MustCompile(`^[!-~]{1,255}$`)
 // FuzzID takes a mail with any id through its calls. One that may be is told back as it was; any
 // other is refused by all of them, and leaves no trace.
 func FuzzID(f *testing.F) {
-	for _, id := range []string{"", "a", "mail-1", "A:b_c.d-9", "a b", "a/b", "\x00", "é", "\xff", `"`, `"<\>`, "<4711@example.com>/2", strings.Repeat("a", 255), strings.Repeat("a", 256)} {
+	for _, id := range []string{
+		"", "a", "mail-1", "A:b_c.d-9", "a b", "a/b", "\x00", "é", "\xff", `"`, `"<\>`,
+		"<4711@example.com>/2", strings.Repeat("a", 255), strings.Repeat("a", 256),
+	} {
 		f.Add(id)
 	}
 	to := newTarget()
@@ -157,14 +164,15 @@ func FuzzID(f *testing.F) {
 			return call(http.MethodPost, "/v1/accounts/marketing/newsletter/"+verb,
 				fmt.Sprintf(`{%q:%s}`, field, quoted))
 		}
-		checked, committed, released := post("check", "id"), post("commit", "reservation"), post(
-			"release", "reservation")
+		checked, committed := post("check", "id"), post("commit", "reservation")
+		released := post("release", "reservation")
 		if !validID.MatchString(id) {
 			checked.wantProblem(422, "invalid-field", "id must be")
 			committed.wantProblem(422, "invalid-field", "reservation must be")
 			released.wantProblem(422, "invalid-field", "reservation must be")
 		} else {
-			if d := into[httpv1.CheckResponse](checked); d.Decision != httpv1.Allow || d.Reservation.ID != id {
+			d := into[httpv1.CheckResponse](checked)
+			if d.Decision != httpv1.Allow || d.Reservation.ID != id {
 				t.Errorf("the id %q is told back as %s", id, checked.body)
 			}
 			if got := into[httpv1.CommitResponse](committed); got.Outcome != httpv1.Committed {

@@ -39,7 +39,9 @@ func (a *api) logged() (lines []map[string]any) {
 }
 
 func TestLog(t *testing.T) {
-	line := func(operation, method, path string, status float64, problem, detail string) []map[string]any {
+	line := func(
+		operation, method, path string, status float64, problem, detail string,
+	) []map[string]any {
 		return []map[string]any{{
 			"level": 0., "msg": "request failed", "operation": operation, "method": method,
 			"path": path, "status": status,
@@ -55,7 +57,8 @@ func TestLog(t *testing.T) {
 		"a success is not logged": {request{}.to(check), nil},
 		"nor is a denial":         {request{}.to("/v1/accounts/marketing/suspended/check"), nil},
 		"a failure is": {request{body: `{"cost":0}`}.to(check),
-			line("check", "POST", check, 422, "invalid-field", "cost must be an integer from 1 to 2147483647.")},
+			line("check", "POST", check, 422, "invalid-field",
+				"cost must be an integer from 1 to 2147483647.")},
 		"an unknown path, as it came": {request{method: "GET"}.to("/v1/%0d%0aforged"),
 			line("unknown", "GET", "/v1/%0d%0aforged", 404, "path-not-found", pathHint)},
 		"a wrong method": {request{method: "PUT"}.to(check),
@@ -74,17 +77,23 @@ func TestLog(t *testing.T) {
 }
 
 func TestSlowRequestsAreLogged(t *testing.T) {
-	for took, logged := range map[time.Duration]int{250 * time.Millisecond: 0, 250*time.Millisecond + 1: 1} {
+	for took, logged := range map[time.Duration]int{
+		250 * time.Millisecond: 0, 250*time.Millisecond + 1: 1,
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			// A request that takes long does so on the bubble's clock.
-			a := newBubble(t, limiter.Policy{}, setup{operation: "check", first: func() error { time.Sleep(took); return nil }})
+			a := newBubble(t, limiter.Policy{}, setup{operation: "check", first: func() error {
+				time.Sleep(took)
+				return nil
+			}})
 			a.post("check", "")
 			lines := a.logged()
 			if len(lines) != logged {
 				t.Fatalf("after %v: %v", took, lines)
 			}
 			for _, line := range lines {
-				if line["msg"] != "request was slow" || line["status"] != 200. || line["operation"] != "check" {
+				if line["msg"] != "request was slow" || line["status"] != 200. ||
+					line["operation"] != "check" {
 					t.Errorf("got %v", line)
 				}
 			}
@@ -170,7 +179,8 @@ func (a *api) series() map[string]float64 {
 			for _, l := range m.GetLabel() {
 				name += " " + l.GetName() + "=" + l.GetValue()
 			}
-			series[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			series[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() +
+				float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return series
@@ -226,8 +236,10 @@ func TestHealth(t *testing.T) {
 	wants("unready",
 		map[string]string{"/healthz": "200 ok", "/readyz": "503 3 accounts are not loaded"})
 	dead = fmt.Errorf("the sweep has not come round")
-	wants("dead",
-		map[string]string{"/healthz": "503 the sweep has not come round", "/readyz": "503 3 accounts are not loaded"})
+	wants("dead", map[string]string{
+		"/healthz": "503 the sweep has not come round",
+		"/readyz":  "503 3 accounts are not loaded",
+	})
 	if got := ask(http.MethodPost, "/readyz"); !strings.HasPrefix(got, "405") {
 		t.Errorf("POST: %s", got)
 	}

@@ -100,7 +100,9 @@ func (l ledger) take(i int, outcome string) ledger {
 
 // remember adds or changes what is known of an id that ended.
 func (l ledger) remember(id string, cost int64, outcome string) ledger {
-	i, known := slices.BinarySearchFunc(l.ended, id, func(r reservation, id string) int { return cmp.Compare(r.id, id) })
+	i, known := slices.BinarySearchFunc(l.ended, id, func(r reservation, id string) int {
+		return cmp.Compare(r.id, id)
+	})
 	l.ended = slices.Clone(l.ended)
 	if !known {
 		l.ended = slices.Insert(l.ended, i, reservation{})
@@ -110,7 +112,9 @@ func (l ledger) remember(id string, cost int64, outcome string) ledger {
 }
 
 func (l ledger) find(id string) (held int, past reservation) {
-	i, known := slices.BinarySearchFunc(l.ended, id, func(r reservation, id string) int { return cmp.Compare(r.id, id) })
+	i, known := slices.BinarySearchFunc(l.ended, id, func(r reservation, id string) int {
+		return cmp.Compare(r.id, id)
+	})
 	if known {
 		past = l.ended[i]
 	}

@@ -51,7 +51,8 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	for i := range uint64(*proveHistories) {
 		history := record(t, program(rand.New(rand.NewPCG(seed+i, 0))))
 		if !porcupine.CheckOperations(sequential, history) {
-			t.Fatalf("no order explains this; to play it again: -run=%s -prove.seed=%d -prove.histories=1 -count=1000\n%s",
+			t.Fatalf("no order explains this; to play it again: "+
+				"-run=%s -prove.seed=%d -prove.histories=1 -count=1000\n%s",
 				t.Name(), seed+i, unexplained(history))
 		}
 		checked += len(history)
@@ -105,7 +106,10 @@ func record(t *testing.T, program [][]call) (history []porcupine.Operation) {
 	var setup []*pending
 	for n := range accounts {
 		setup = append(setup,
-			prepare(l, handler, 0, call{account: n, verb: "apply", policy: limiter.Policy{Limits: limiter.Limits{5, 10, 20}}}))
+			prepare(l, handler, 0, call{
+				account: n, verb: "apply",
+				policy: limiter.Policy{Limits: limiter.Limits{5, 10, 20}},
+			}))
 	}
 	parts := [][]*pending{setup}
 	for n, calls := range program {
@@ -262,7 +266,9 @@ func unexplained(history []porcupine.Operation) string {
 		if porcupine.CheckOperations(sequential, part) {
 			continue
 		}
-		slices.SortFunc(part, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
+		slices.SortFunc(part, func(a, b porcupine.Operation) int {
+			return cmp.Compare(a.Call, b.Call)
+		})
 		for _, o := range part {
 			fmt.Fprintf(&b, "%9d to %9d ns, caller %d: %v -> %v\n", o.Call, o.Return, o.ClientId,
 				o.Input, o.Output)

@@ -50,7 +50,8 @@ func (c *caller) ask() {
 func (c *caller) closed() {
 	c.t.Helper()
 	var timeout net.Error
-	if n, err := c.conn.Read(make([]byte, 1)); n > 0 || errors.As(err, &timeout) && timeout.Timeout() {
+	n, err := c.conn.Read(make([]byte, 1))
+	if n > 0 || errors.As(err, &timeout) && timeout.Timeout() {
 		c.t.Fatalf("the connection is open: %d, %v", n, err)
 	}
 }
@@ -107,7 +108,9 @@ func TestTheBusyStay(t *testing.T) {
 		busy.ask()
 		other := connect(t, address)
 		other.ask() // so that it has been accepted
-		if _, err := io.WriteString(other.conn, "POST / HTTP/1.1\r\nHost: sluice\r\nContent-Length: 9\r\n\r\n"); err != nil {
+		_, err := io.WriteString(other.conn,
+			"POST / HTTP/1.1\r\nHost: sluice\r\nContent-Length: 9\r\n\r\n")
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -80,7 +80,9 @@ func TestLinesOfOneKindAreLimited(t *testing.T) {
 func TestInternalErrors(t *testing.T) {
 	secret := errors.New("the password is swordfish")
 	synctest.Test(t, func(t *testing.T) {
-		a := newBubble(t, limiter.Policy{}, setup{operation: "check", first: func() error { return secret }})
+		a := newBubble(t, limiter.Policy{}, setup{operation: "check", first: func() error {
+			return secret
+		}})
 		logged := map[string]int{} // by errorId
 		for i := range 15 {
 			got := a.post("check", "")
@@ -91,7 +93,8 @@ func TestInternalErrors(t *testing.T) {
 			for _, line := range a.lines() {
 				id, _ := line["errorId"].(string)
 				logged[id]++
-				if line["error"] != secret.Error() || line["operation"] != "check" || line["path"] == "" {
+				if line["error"] != secret.Error() || line["operation"] != "check" ||
+					line["path"] == "" {
 					t.Errorf("logged %v", line)
 				}
 			}
@@ -133,7 +136,9 @@ func TestInternalErrorsOfItems(t *testing.T) {
 	}
 	for i, result := range got.Results {
 		id := errorID(*result.Problem)
-		if id == "" || !strings.Contains(lines[i], id) || !strings.Contains(lines[i], "swordfish") || strings.Contains(w.Body.String(), "swordfish") {
+		if id == "" || !strings.Contains(lines[i], id) ||
+			!strings.Contains(lines[i], "swordfish") ||
+			strings.Contains(w.Body.String(), "swordfish") {
 			t.Errorf("the caller is told %+v; logged is %s", result.Problem, lines[i])
 		}
 	}

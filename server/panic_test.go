@@ -33,7 +33,9 @@ func panicChild() (is bool) {
 	handlers := map[string]http.Handler{
 		"the API": server.NewBefore(server.Options{Limiter: l, Log: log}, "check", swordfish),
 		"health":  server.Health(swordfish, swordfish),
-		"abort":   http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+		"abort": http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			panic(http.ErrAbortHandler)
+		}),
 	}
 	ts := httptest.NewUnstartedServer(nil)
 	ts.Config = server.HTTPServer(handlers[in], log)
@@ -68,7 +70,8 @@ func TestAPanicEndsTheProcess(t *testing.T) {
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
 			err := cmd.Run()
 			if !ends {
-				if err != nil || !strings.Contains(stdout.String(), "the process goes on") || stderr.Len() > 0 {
+				if err != nil || !strings.Contains(stdout.String(), "the process goes on") ||
+					stderr.Len() > 0 {
 					t.Errorf("ended with %v; the log is\n%s", err, &stderr)
 				}
 				return
@@ -78,7 +81,9 @@ func TestAPanicEndsTheProcess(t *testing.T) {
 				t.Errorf("ended with %v, %s", err, &stdout)
 			}
 			line, _, _ := strings.Cut(stderr.String(), "\n")
-			for _, want := range []string{`"level":"ERROR"`, "panic: swordfish", "server_test.swordfish", "panic_test.go:"} {
+			for _, want := range []string{
+				`"level":"ERROR"`, "panic: swordfish", "server_test.swordfish", "panic_test.go:",
+			} {
 				if !strings.Contains(line, want) {
 					t.Errorf("the log does not say %s: %s", want, line)
 				}

@@ -10,7 +10,10 @@ import (
 )
 
 func TestQueries(t *testing.T) {
-	const limitHint, continueHint = "limit must be an integer from 1 to 1000.", "continue must be what the page before returned."
+	const (
+		limitHint    = "limit must be an integer from 1 to 1000."
+		continueHint = "continue must be what the page before returned."
+	)
 	a := newAPI(t, limiter.Policy{}, setup{})
 	for name, c := range map[string]struct {
 		query        string
@@ -81,7 +84,8 @@ func TestCallsWithoutParameters(t *testing.T) {
 		if operation.Query != nil {
 			continue
 		}
-		path := strings.NewReplacer("{namespace}", "marketing", "{name}", "newsletter").Replace(operation.Pattern)
+		named := strings.NewReplacer("{namespace}", "marketing", "{name}", "newsletter")
+		path := named.Replace(operation.Pattern)
 		body := ""
 		if list := batchLists[operation.Pattern]; list != "" {
 			body = `{"` + list + `":[]}`

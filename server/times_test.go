@@ -12,7 +12,9 @@ import (
 
 // waits are the ways to wait that a denial offers, as times to come back at.
 var waits = map[string]func(t *testing.T, d httpv1.CheckResponse, header string) time.Time{
-	"until deferredUntil": func(_ *testing.T, d httpv1.CheckResponse, _ string) time.Time { return d.DeferredUntil.Time },
+	"until deferredUntil": func(_ *testing.T, d httpv1.CheckResponse, _ string) time.Time {
+		return d.DeferredUntil.Time
+	},
 	"for retryAfterMillis": func(_ *testing.T, d httpv1.CheckResponse, _ string) time.Time {
 		return time.Now().Add(time.Duration(*d.RetryAfterMillis) * time.Millisecond)
 	},
@@ -73,7 +75,8 @@ func waitAsTold(
 	early := a.post("check", "")
 	time.Sleep(time.Until(at))
 	again := a.post("check", "")
-	if into[httpv1.CheckResponse](early).Decision == httpv1.Defer && into[httpv1.CheckResponse](again).Decision == httpv1.Allow {
+	if into[httpv1.CheckResponse](early).Decision == httpv1.Defer &&
+		into[httpv1.CheckResponse](again).Decision == httpv1.Allow {
 		return true
 	}
 	t.Errorf("told %sa millisecond early %sat %v %s", denial.body, early.body, at, again.body)
@@ -103,7 +106,8 @@ func TestAReservationHoldsUntilItExpires(t *testing.T) {
 		time.Sleep(1_234_567)
 		r := into[httpv1.CheckResponse](a.post("check", `{"ttlSeconds":1}`)).Reservation
 		time.Sleep(time.Until(r.ExpiresAt.Time))
-		if got := into[httpv1.CommitResponse](a.post("commit", `{"reservation":"`+r.ID+`"}`)); got.Outcome != httpv1.Committed {
+		got := into[httpv1.CommitResponse](a.post("commit", `{"reservation":"`+r.ID+`"}`))
+		if got.Outcome != httpv1.Committed {
 			t.Errorf("a commit at %v is %s", r.ExpiresAt, got.Outcome)
 		}
 	})

@@ -20,46 +20,83 @@ func TestUsage(t *testing.T) {
 		policy limiter.Policy
 		script []step
 	}{
-		"there are three windows, also without limits": {limiter.Policy{}, []step{
-			{0, "commit", `{"cost":3}`, `{"outcome":"Unreserved"}`, ""},
-			{time.Minute, "usage", "", head + `"behavior":"Defer","suspended":false,"inFlight":0,` +
-				`"windows":[{"window":"minute","used":0},{"window":"hour","used":3},{"window":"day","used":3}]}`, ""},
-		}},
-		"a window with room has no time, and a full one says when": {limiter.Policy{Limits: limiter.Limits{2, 0, 9}}, []step{
-			{0, "commit", "", `{"outcome":"Unreserved"}`, ""},
-			{
-				0, "check", `{"id":"a"}`,
-				`{"decision":"Allow","remaining":0,"reservation":{"id":"a","cost":1,` +
-					`"expiresAt":"2000-01-01T00:02:00.000Z"}}`,
-				"",
+		"there are three windows, also without limits": {
+			limiter.Policy{},
+			[]step{
+				{0, "commit", `{"cost":3}`, `{"outcome":"Unreserved"}`, ""},
+				{
+					time.Minute, "usage", "",
+					head + `"behavior":"Defer","suspended":false,"inFlight":0,` +
+						`"windows":[{"window":"minute","used":0},{"window":"hour","used":3},` +
+						`{"window":"day","used":3}]}`,
+					"",
+				},
 			},
-			{time.Second, "usage", "", head + `"behavior":"Defer","suspended":false,"inFlight":1,"nextSlot":"2000-01-01T00:01:00.000Z",` +
-				`"windows":[{"window":"minute","limit":2,"used":1,"remaining":0,` +
-				`"freeAt":"2000-01-01T00:01:00.000Z"},` +
-				`{"window":"hour","used":1},{"window":"day","limit":9,"used":1,"remaining":7}]}`, ""},
-		}},
-		"the earliest slot is that of the last full window, also where checks are told the boundary": {
-			limiter.Policy{Limits: limiter.Limits{1, 1, 0}, DeferTo: limiter.WindowBoundary}, []step{
+		},
+		"a window with room has no time, and a full one says when": {
+			limiter.Policy{Limits: limiter.Limits{2, 0, 9}},
+			[]step{
+				{0, "commit", "", `{"outcome":"Unreserved"}`, ""},
+				{
+					0, "check", `{"id":"a"}`,
+					`{"decision":"Allow","remaining":0,"reservation":{"id":"a","cost":1,` +
+						`"expiresAt":"2000-01-01T00:02:00.000Z"}}`,
+					"",
+				},
+				{
+					time.Second, "usage", "",
+					head + `"behavior":"Defer","suspended":false,"inFlight":1,` +
+						`"nextSlot":"2000-01-01T00:01:00.000Z","windows":[{"window":"minute",` +
+						`"limit":2,"used":1,"remaining":0,` +
+						`"freeAt":"2000-01-01T00:01:00.000Z"},{"window":"hour","used":1},` +
+						`{"window":"day","limit":9,"used":1,"remaining":7}]}`,
+					"",
+				},
+			},
+		},
+		"the earliest slot is that of the last full window, whatever deferTo says": {
+			limiter.Policy{Limits: limiter.Limits{1, 1, 0}, DeferTo: limiter.WindowBoundary},
+			[]step{
 				{time.Second, "commit", "", `{"outcome":"Unreserved"}`, ""},
-				{0, "usage", "", head + `"behavior":"Defer","suspended":false,"inFlight":0,"nextSlot":"2000-01-01T01:00:01.000Z",` +
-					`"windows":[{"window":"minute","limit":1,"used":1,"remaining":0,` +
-					`"freeAt":"2000-01-01T00:01:01.000Z"},` +
-					`{"window":"hour","limit":1,"used":1,"remaining":0,"freeAt":"2000-01-01T01:00:01.000Z"},{"window":"day","used":1}]}`, ""},
-			}},
-		"more than the limit was sent, and nothing remains": {limiter.Policy{Limits: limiter.Limits{2, 0, 0}}, []step{
-			{0, "commit", `{"cost":5}`, `{"outcome":"Unreserved"}`, ""},
-			{0, "usage", "", head + `"behavior":"Defer","suspended":false,"inFlight":0,"nextSlot":"2000-01-01T00:01:00.000Z",` +
-				`"windows":[{"window":"minute","limit":2,"used":5,"remaining":0,"freeAt":"2000-01-01T00:01:00.000Z"},{"window":"hour","used":5},{"window":"day","used":5}]}`, ""},
-		}},
-		"a suspended account that rejects": {limiter.Policy{Suspended: true, Behavior: limiter.Reject}, []step{
-			{
-				0, "usage", "",
-				head + `"behavior":"Reject","suspended":true,"inFlight":0,` +
-					`"windows":[{"window":"minute","used":0},{"window":"hour","used":0},` +
-					`{"window":"day","used":0}]}`,
-				"",
+				{
+					0, "usage", "",
+					head + `"behavior":"Defer","suspended":false,"inFlight":0,` +
+						`"nextSlot":"2000-01-01T01:00:01.000Z","windows":[{"window":"minute",` +
+						`"limit":1,"used":1,"remaining":0,` +
+						`"freeAt":"2000-01-01T00:01:01.000Z"},{"window":"hour","limit":1,` +
+						`"used":1,"remaining":0,"freeAt":"2000-01-01T01:00:01.000Z"},` +
+						`{"window":"day","used":1}]}`,
+					"",
+				},
 			},
-		}},
+		},
+		"more than the limit was sent, and nothing remains": {
+			limiter.Policy{Limits: limiter.Limits{2, 0, 0}},
+			[]step{
+				{0, "commit", `{"cost":5}`, `{"outcome":"Unreserved"}`, ""},
+				{
+					0, "usage", "",
+					head + `"behavior":"Defer","suspended":false,"inFlight":0,` +
+						`"nextSlot":"2000-01-01T00:01:00.000Z","windows":[{"window":"minute",` +
+						`"limit":2,"used":5,"remaining":0,` +
+						`"freeAt":"2000-01-01T00:01:00.000Z"},{"window":"hour","used":5},` +
+						`{"window":"day","used":5}]}`,
+					"",
+				},
+			},
+		},
+		"a suspended account that rejects": {
+			limiter.Policy{Suspended: true, Behavior: limiter.Reject},
+			[]step{
+				{
+					0, "usage", "",
+					head + `"behavior":"Reject","suspended":true,"inFlight":0,` +
+						`"windows":[{"window":"minute","used":0},{"window":"hour","used":0},` +
+						`{"window":"day","used":0}]}`,
+					"",
+				},
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) { play(t, c.policy, c.script) })
 	}
@@ -116,7 +153,8 @@ func TestList(t *testing.T) {
 		})
 	}
 	one := into[httpv1.ListResponse](a.get("/v1/accounts?namespace=sales&limit=1")).Accounts[0]
-	if diff := cmp.Diff(into[httpv1.Usage](a.get("/v1/accounts/sales/account-0")), one); diff != "" {
+	diff := cmp.Diff(into[httpv1.Usage](a.get("/v1/accounts/sales/account-0")), one)
+	if diff != "" {
 		t.Errorf("an account alone (-) and in the list (+) differ:\n%s", diff)
 	}
 }
@@ -148,7 +186,10 @@ func TestServesItsContract(t *testing.T) {
 
 func TestHeadIsGetWithoutABody(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
-	for _, path := range []string{"/v1/accounts", "/v1/accounts/marketing/newsletter", "/openapi.yaml", "/v1/accounts/marketing/nobody"} {
+	for _, path := range []string{
+		"/v1/accounts", "/v1/accounts/marketing/newsletter", "/openapi.yaml",
+		"/v1/accounts/marketing/nobody",
+	} {
 		get, head := a.get(path), a.call(request{method: http.MethodHead}.to(path))
 		if get.status != head.status || head.body != "" {
 			t.Errorf("HEAD %s: %d %q, GET: %d", path, head.status, head.body, get.status)

@@ -117,7 +117,8 @@ func TestDecodeRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var r httpv1.CheckRequest
-			if err := r.Decode([]byte(c.body)); err == nil || !strings.Contains(err.Error(), c.want) {
+			err := r.Decode([]byte(c.body))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
@@ -126,11 +127,13 @@ func TestDecodeRefuses(t *testing.T) {
 
 func TestDecodeOthers(t *testing.T) {
 	var commit httpv1.CommitRequest
-	if err := commit.Decode([]byte(`{"reservation":"r","cost":2}`)); err != nil || *commit.Reservation != "r" || *commit.Cost != 2 {
+	err := commit.Decode([]byte(`{"reservation":"r","cost":2}`))
+	if err != nil || *commit.Reservation != "r" || *commit.Cost != 2 {
 		t.Errorf("got %+v, %v", commit, err)
 	}
 	var release httpv1.ReleaseRequest
-	if err := release.Decode([]byte(`{"reservation":"r"}`)); err != nil || *release.Reservation != "r" {
+	err = release.Decode([]byte(`{"reservation":"r"}`))
+	if err != nil || *release.Reservation != "r" {
 		t.Errorf("got %+v, %v", release, err)
 	}
 	if err := release.Decode([]byte(`{"cost":1}`)); err == nil {
@@ -241,8 +244,13 @@ func TestAppendJSON(t *testing.T) {
 			Reservation: &httpv1.Reservation{ID: `"<a\b"@c>\`, Cost: 1, ExpiresAt: at},
 		},
 		"suspended": {Decision: "Reject", Reason: "Suspended"},
-		"defer": {Decision: "Defer", DeferredUntil: &at, RetryAfterMillis: new(int64(12345)), Exhausted: []httpv1.ExhaustedWindow{
-			{Window: "minute", Limit: 30, Used: 28, InFlight: 2, FreeAt: at}, {Window: "day", Limit: 1, Used: 1, FreeAt: at}}},
+		"defer": {
+			Decision: "Defer", DeferredUntil: &at, RetryAfterMillis: new(int64(12345)),
+			Exhausted: []httpv1.ExhaustedWindow{
+				{Window: "minute", Limit: 30, Used: 28, InFlight: 2, FreeAt: at},
+				{Window: "day", Limit: 1, Used: 1, FreeAt: at},
+			},
+		},
 	}
 	for name, d := range decisions {
 		t.Run(name, func(t *testing.T) {
@@ -251,7 +259,8 @@ func TestAppendJSON(t *testing.T) {
 			}
 		})
 	}
-	if got := string((&httpv1.CommitResponse{Outcome: "Late"}).AppendJSON(nil)); got != `{"outcome":"Late"}` {
+	got := string((&httpv1.CommitResponse{Outcome: "Late"}).AppendJSON(nil))
+	if got != `{"outcome":"Late"}` {
 		t.Error(got)
 	}
 	if text, _ := at.MarshalText(); string(text) != "2026-11-23T08:01:12.345Z" {
@@ -261,7 +270,10 @@ func TestAppendJSON(t *testing.T) {
 
 // FuzzDecode wants whatever is accepted to be JSON that the standard decoder reads the same way.
 func FuzzDecode(f *testing.F) {
-	for _, seed := range []string{"", "{}", `{"id":"a","cost":1,"ttlSeconds":2}`, `{"cost":01}`, `{"id":"\u0000"}`, "{}{}", `{"id":"a\`, `{"cost":1.50e+1,"ttlSeconds":1e9999999}`} {
+	for _, seed := range []string{
+		"", "{}", `{"id":"a","cost":1,"ttlSeconds":2}`, `{"cost":01}`, `{"id":"\u0000"}`, "{}{}",
+		`{"id":"a\`, `{"cost":1.50e+1,"ttlSeconds":1e9999999}`,
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -309,10 +321,14 @@ func TestBatchesGoRound(t *testing.T) {
 		t.Error(diff)
 	}
 	var answer httpv1.CheckBatchResponse
-	if err := json.Unmarshal([]byte(`{"results":[{"decision":"Allow","remaining":1},{"problem":{"status":404}}]}`), &answer); err != nil {
+	err = json.Unmarshal(
+		[]byte(`{"results":[{"decision":"Allow","remaining":1},{"problem":{"status":404}}]}`),
+		&answer)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if a, b := answer.Results[0], answer.Results[1]; a.Problem != nil || *a.Remaining != 1 || b.CheckResponse != nil || b.Problem.Status != 404 {
+	a, b := answer.Results[0], answer.Results[1]
+	if a.Problem != nil || *a.Remaining != 1 || b.CheckResponse != nil || b.Problem.Status != 404 {
 		t.Errorf("got %+v", answer)
 	}
 }
