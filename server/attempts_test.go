@@ -33,8 +33,8 @@ func TestAMessageIDWithAttempts(t *testing.T) {
 	}
 }
 
-// TestAForgottenIDCountsWhatItsCommitSays is G5's edge: what is forgotten of an id is its cost,
-// too.
+// TestAForgottenIDCountsWhatItsCommitSays is the edge of guarantee G5: when an id is forgotten, so
+// is its cost.
 func TestAForgottenIDCountsWhatItsCommitSays(t *testing.T) {
 	for name, c := range map[string]struct {
 		commit string

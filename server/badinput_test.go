@@ -12,8 +12,8 @@ import (
 // verbs are the calls that take a body.
 var verbs = []string{"check", "commit", "release"}
 
-// counted is what counts against the newsletter's limits: what is in flight, and what was used in
-// each window.
+// counted returns what counts against the newsletter's limits: what is in flight, and what was used
+// in each window.
 func (a *api) counted() (counted [4]int64) {
 	a.t.Helper()
 	u := into[httpv1.Usage](a.get("/v1/accounts/marketing/newsletter"))
@@ -32,7 +32,7 @@ func (a *api) unused() {
 	}
 }
 
-// TestBodies is about what is wrong with a body whatever it asks for, so every call is tried.
+// TestBodies is about bodies that every call must refuse.
 func TestBodies(t *testing.T) {
 	text := func(contentType string) http.Header {
 		return http.Header{"Content-Type": {contentType}}
@@ -165,8 +165,8 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// TestABodyThatIsAnnounced wants a body that will be far too large to be refused before it is sent.
-// Up to 256 KiB net/http reads a body to its end before it answers, so as to keep the connection.
+// TestABodyThatIsAnnounced wants a body that is far too large to be refused before it is sent. If
+// it is not larger than 256 KiB, net/http reads it to its end before it responds.
 func TestABodyThatIsAnnounced(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	got := a.raw("POST /v1/accounts/marketing/newsletter/check HTTP/1.1\r\nHost: sluice\r\n" +
@@ -175,7 +175,7 @@ func TestABodyThatIsAnnounced(t *testing.T) {
 	got.wantProblem(413, "body-too-large", "at most 16384 bytes")
 }
 
-// TestBodiesThatMeanTheDefaults is the other side: what must not be refused.
+// TestBodiesThatMeanTheDefaults is about bodies that no call may refuse.
 func TestBodiesThatMeanTheDefaults(t *testing.T) {
 	for name, r := range map[string]request{
 		"nothing":                       {},
@@ -319,7 +319,7 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// TestFieldsThatComeTwice are valid to a JSON schema, which never sees the first.
+// TestFieldsThatComeTwice: a JSON schema cannot refuse these, as it sees the last value only.
 func TestFieldsThatComeTwice(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	for verb, body := range map[string]string{

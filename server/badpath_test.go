@@ -54,7 +54,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// noPaths are paths of nothing.
+// noPaths are paths at which there is nothing.
 var noPaths = map[string]string{
 	"the root":                       "/",
 	"another version":                "/v2/accounts",
@@ -124,8 +124,7 @@ func TestMethods(t *testing.T) {
 	}
 }
 
-// TestRequestLines sends what net/http's client does not: what it cannot parse, the server does not
-// either.
+// TestRequestLines sends request lines that net/http's client would not send.
 func TestRequestLines(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	for name, c := range map[string]struct {

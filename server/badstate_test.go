@@ -14,8 +14,7 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// TestProblemsOfReservations is what the calls are told that come at the wrong time, or to the
-// wrong account.
+// TestProblemsOfReservations is about calls that come at the wrong time, or to the wrong account.
 func TestProblemsOfReservations(t *testing.T) {
 	const (
 		unknownHint = "There is nothing to free."
@@ -121,8 +120,8 @@ func TestForeignReservations(t *testing.T) {
 	}
 }
 
-// TestNotReady is G10: before all accounts are loaded nothing can be said of any, not even that it
-// does not exist.
+// TestNotReady is about guarantee G10: before all accounts are loaded, Sluice says nothing about
+// any account, not even that it does not exist.
 func TestNotReady(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{unloaded: true})
 	for name, account := range map[string]string{
@@ -160,7 +159,7 @@ func (a *api) wantNotReady(account string) {
 	notReady(a.call(request{body: `{"id":"a","cost":2,"ttlSeconds":9}`}.to(account + "/check")))
 }
 
-func notReady(got reply) {
+func notReady(got response) {
 	got.t.Helper()
 	if got.status != 503 || got.header.Get("Retry-After") != "1" {
 		got.t.Errorf("got %d, Retry-After: %q", got.status, got.header.Get("Retry-After"))
@@ -181,7 +180,7 @@ func TestOverloaded(t *testing.T) {
 	if got.header.Get("Retry-After") != "1" {
 		t.Errorf("got Retry-After: %q", got.header.Get("Retry-After"))
 	}
-	// What is held can be asked for again, and a commit needs no room.
+	// A check that repeats an id is allowed, and a commit needs no room.
 	again := into[httpv1.CheckResponse](a.post("check", `{"id":"b"}`))
 	if again.Decision != httpv1.Allow {
 		t.Errorf("got %+v", again)
@@ -220,7 +219,7 @@ func TestAClientThatLeaves(t *testing.T) {
 			if err := conn.Close(); err != nil {
 				t.Fatal(err)
 			}
-			// The request ends with its line in the log: nobody is there to be answered.
+			// The client is gone: the line in the log tells when the request ended.
 			line := a.logLine()
 			if !strings.Contains(line, `"status":400`) ||
 				!strings.Contains(line, "could not be read to its end") {
@@ -231,7 +230,7 @@ func TestAClientThatLeaves(t *testing.T) {
 	}
 }
 
-// TestADrainingReplicaAdmitsNothing: what was allowed before is still counted.
+// TestADrainingReplicaAdmitsNothing, but still counts what was allowed before.
 func TestADrainingReplicaAdmitsNothing(t *testing.T) {
 	a := newAPI(t, limiter.Policy{Limits: limiter.Limits{100, 10, 1000}}, setup{})
 	for _, id := range []string{"a", "b"} {
@@ -245,7 +244,7 @@ func TestADrainingReplicaAdmitsNothing(t *testing.T) {
 	a.post("check", `{"id":"c"}`).wantProblem(http.StatusServiceUnavailable, "not-ready", hint)
 	a.call(request{body: `{"checks":[{` + of + `}]}`}.to("/v1/check")).
 		wantProblem(http.StatusServiceUnavailable, "not-ready", hint)
-	for _, got := range []reply{
+	for _, got := range []response{
 		a.post("commit", `{"reservation":"a"}`),
 		a.call(request{body: `{"releases":[{` + of + `,"reservation":"b"}]}`}.to("/v1/release")),
 	} {
@@ -255,7 +254,8 @@ func TestADrainingReplicaAdmitsNothing(t *testing.T) {
 	}
 }
 
-// TestAnAccountHasAShareOfTheReservations: its problem is not that of a Sluice which is full.
+// TestAnAccountHasAShareOfTheReservations wants an account that is full to get another problem than
+// when all of Sluice is full.
 func TestAnAccountHasAShareOfTheReservations(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{maxReservations: 2000})
 	for range 1000 {

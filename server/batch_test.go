@@ -17,7 +17,7 @@ var batchLists = map[string]string{
 	"/v1/check": "checks", "/v1/commit": "commits", "/v1/release": "releases",
 }
 
-func (a *api) batch(path, body string) reply {
+func (a *api) batch(path, body string) response {
 	a.t.Helper()
 	return a.call(request{body: body}.to(path))
 }
@@ -70,8 +70,7 @@ func TestBatchesAreAnsweredInOrder(t *testing.T) {
 	}
 }
 
-// TestBatchesAreReadStrictly is about what is wrong with a batch as a whole: then none of its items
-// is made.
+// TestBatchesAreReadStrictly is about batches that are refused as a whole: no item is made.
 func TestBatchesAreReadStrictly(t *testing.T) {
 	const good = `{"namespace":"marketing","name":"newsletter"}`
 	for name, c := range map[string]struct {
@@ -180,7 +179,7 @@ func TestBatchesAtTheirBounds(t *testing.T) {
 	}
 }
 
-// TestBatchesBeforeTheLimitsAreLoaded are refused as a whole, so that a dispatcher sees the 503.
+// TestBatchesBeforeTheLimitsAreLoaded wants them refused as a whole, with a 503.
 func TestBatchesBeforeTheLimitsAreLoaded(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{unloaded: true})
 	for path, list := range batchLists {
@@ -192,7 +191,7 @@ func TestBatchesBeforeTheLimitsAreLoaded(t *testing.T) {
 	}
 }
 
-// TestABatchOverTheBound tells which of its checks had no room.
+// TestABatchOverTheBound wants the result of each check to tell whether there was room for it.
 func TestABatchOverTheBound(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{maxReservations: 2})
 	item := `{"namespace":"marketing","name":"newsletter"}`
@@ -202,8 +201,8 @@ func TestABatchOverTheBound(t *testing.T) {
 	}
 }
 
-// results spells the results of a batch out, shortly. The contract has seen them whole.
-func results(r reply) string {
+// results prints the results of a batch in short. The contract has seen them whole.
+func results(r response) string {
 	r.t.Helper()
 	var said []string
 	for _, one := range into[struct{ Results []result }](r).Results {
@@ -219,7 +218,8 @@ type result struct {
 }
 
 func (r result) String() string {
-	switch d := r.CheckResponse; {
+	d := r.CheckResponse
+	switch {
 	case r.Problem != nil:
 		return strings.TrimPrefix(r.Problem.Type, httpv1.ProblemBase)
 	case d == nil:

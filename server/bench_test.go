@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// Servers and load are processes of their own with GOMAXPROCS=1: two servers share core 0, their
-// loads core 1. The servers get their checks in turns, a slice to this and a slice to that, so that
-// whatever else the machine does slows both. The metrics are
+// Servers and loads are processes of their own, with GOMAXPROCS=1: the two servers share core 0,
+// their loads share core 1. The servers get slices of checks in turns, so that whatever else the
+// machine does slows both. The metrics are
 //
 //	ref-checks/s  of the reference
 //	checks/s      of the subject
@@ -25,8 +25,8 @@ import (
 //	              or the load cannot keep up with it
 //	ref-p99-ns    the median, over the slices, of the 99th percentile of how long a request took
 //	p99-ns        the same of the subject
-//	ref-cpu       how busy the reference was, as a part of its core: near 1, or the load was
-//	              measured
+//	ref-cpu       how busy the reference was, as a part of its core. It should be near 1:
+//	              otherwise the load was the bottleneck
 //	cpu           the same of the subject
 //
 // SLUICE_BENCH_PROFILE names a folder for CPU profiles of the servers.
@@ -58,7 +58,7 @@ func BenchmarkBatch(b *testing.B) {
 // second of single ones.
 const benchSlice = 4_000
 
-// compare gives b.N checks to each of two servers and reports how they did.
+// compare gives b.N checks to each of two servers, and reports the metrics.
 func compare(b *testing.B, reference, subject *benched) {
 	b.Helper()
 	defer reference.stop(b)
@@ -95,7 +95,7 @@ type benched struct {
 	p99s             []float64 // of each slice, in nanoseconds
 }
 
-// child is a process that is told lines and answers them.
+// child is a process that gets lines and responds to each with a line.
 type child struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -164,7 +164,7 @@ func (s *benched) load(b *testing.B) time.Duration {
 	return took
 }
 
-// stop ends both processes, which do so when they are told no more.
+// stop ends both processes: they end when their standard input does.
 func (s *benched) stop(b *testing.B) {
 	b.Helper()
 	for _, c := range []*child{s.loader, s.server} {
@@ -175,7 +175,7 @@ func (s *benched) stop(b *testing.B) {
 	}
 }
 
-// report says how it did, and returns the processor time that this took.
+// report reports the metrics of one side, and returns the processor time that it used.
 func (s *benched) report(b *testing.B, prefix string, checks int) time.Duration {
 	b.Helper()
 	busy := s.busy(b) - s.busyBefore
@@ -185,7 +185,7 @@ func (s *benched) report(b *testing.B, prefix string, checks int) time.Duration 
 	return busy
 }
 
-// busy is how much processor time the server has used; 0 where there is no /proc.
+// busy returns how much processor time the server has used, or 0 where there is no /proc.
 func (s *benched) busy(b *testing.B) time.Duration {
 	b.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.server.cmd.Process.Pid))

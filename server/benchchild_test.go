@@ -20,7 +20,7 @@ import (
 // The processes that BenchmarkHTTP and BenchmarkBatch start. They end when their standard input
 // does.
 
-// benchChild runs this process as one of those, if it is one.
+// benchChild reports whether this process is one of those, after it has run as such.
 func benchChild() (is bool) {
 	number := func(name string) int {
 		n, err := strconv.Atoi(os.Getenv(name))
@@ -30,7 +30,8 @@ func benchChild() (is bool) {
 		return n
 	}
 	var err error
-	switch kind, address := os.Getenv("SLUICE_BENCH_SERVER"), os.Getenv("SLUICE_BENCH_LOAD"); {
+	kind, address := os.Getenv("SLUICE_BENCH_SERVER"), os.Getenv("SLUICE_BENCH_LOAD")
+	switch {
 	case kind != "":
 		err = benchServer(kind, os.Getenv("SLUICE_BENCH_DECISION"), number("SLUICE_BENCH_ACCOUNTS"))
 	case address != "":
@@ -44,7 +45,7 @@ func benchChild() (is bool) {
 	return true
 }
 
-// benchServer serves checks, or the bare handler, and says where.
+// benchServer serves checks, or the bare handler, and prints its address.
 func benchServer(kind, decision string, accounts int) error {
 	if dir := os.Getenv("SLUICE_BENCH_PROFILE"); dir != "" {
 		f, err := os.Create(filepath.Join(dir,
@@ -58,7 +59,7 @@ func benchServer(kind, decision string, accounts int) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	// The reference is as everybody would write it: without timeouts, even.
+	// The reference is as everybody would write it, even without timeouts.
 	s, listen := &http.Server{Handler: bare(decision)}, func() (net.Listener, error) {
 		return net.Listen("tcp", "127.0.0.1:0")
 	}
@@ -78,7 +79,7 @@ func benchServer(kind, decision string, accounts int) error {
 	return s.Close()
 }
 
-// decider is the server as it is run, with accounts of which all checks are allowed or denied.
+// decider returns the server as it is run, with accounts that allow or deny all checks.
 func decider(decision string, accounts int) http.Handler {
 	l := limiter.New(limiter.Options{})
 	clock := limiter.StartClock()
@@ -99,7 +100,7 @@ func decider(decision string, accounts int) http.Handler {
 	return server.New(server.Options{Limiter: l, Clock: clock, Registry: prometheus.NewRegistry()})
 }
 
-// bare reads the body and writes a constant of the size of the answer.
+// bare reads the body, and writes a constant of the size of a response.
 func bare(decision string) http.Handler {
 	answer := []byte(`{"decision":"Allow","remaining":999999999,` +
 		`"reservation":{"id":"mail-000000000000","cost":1,` +

@@ -14,11 +14,11 @@ import (
 
 // The load of BenchmarkHTTP: it costs little enough to keep a server busy from one core.
 
-// benchConnections are as many callers as ask at a time.
+// benchConnections is how many callers send at a time.
 const benchConnections = 16
 
-// benchLoad sends as many checks as each line asks for, and answers how long that took, and the
-// 99th percentile of how long one request did. A request has so many checks.
+// benchLoad sends as many checks as each line asks for, in batches of this size. It prints how long
+// that took, and the 99th percentile of how long one request took.
 func benchLoad(address string, accounts, batch int) error {
 	conns := make([]*benchConn, benchConnections)
 	for i := range conns {
@@ -55,8 +55,7 @@ func benchLoad(address string, accounts, batch int) error {
 	return lines.Err()
 }
 
-// benchConn is a connection with a request that was written before; accounts and ids are
-// overwritten in place.
+// benchConn is a connection with a prepared request. send overwrites its accounts and ids.
 type benchConn struct {
 	net.Conn
 	request, answer []byte
@@ -68,7 +67,7 @@ type benchConn struct {
 // benchDigits are the places in a request that differ from one check to the next.
 type benchDigits struct{ account, id []byte }
 
-// Placeholders, as long as what they stand for.
+// Placeholders in the prepared request, as long as what replaces them.
 const accountDigits, idDigits = "######", "@@@@@@@@@@@@"
 
 func newBenchConn(conn net.Conn, number, accounts, batch int) *benchConn {
@@ -97,7 +96,7 @@ func newBenchConn(conn net.Conn, number, accounts, batch int) *benchConn {
 	return c
 }
 
-// send sends n requests, each after the answer to the one before.
+// send sends n requests, each after the response to the one before.
 func (c *benchConn) send(n int) error {
 	c.latencies = c.latencies[:0]
 	for range n {
@@ -125,7 +124,7 @@ func writeDigits(to []byte, n int) {
 	}
 }
 
-// receive reads one answer, which must be a 200 without problems.
+// receive reads one response, which must be a 200 without problems.
 func (c *benchConn) receive() error {
 	for got := 0; ; {
 		n, err := c.Read(c.answer[got:])

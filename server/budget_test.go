@@ -22,7 +22,7 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// unfinished sends all of a batch but its end, and returns how to end it.
+// unfinished sends a batch without its end, and returns a function that sends the end.
 func (a *api) unfinished(size int) (finish func() error) {
 	a.t.Helper()
 	conn := a.dial()
@@ -40,8 +40,8 @@ func (a *api) unfinished(size int) (finish func() error) {
 
 const overloadedHint = "Ask again in a second"
 
-// TestUnfinishedBatchesShareABudget wants a batch beyond it to be refused, but neither small
-// batches nor single calls; and what was taken to be given back.
+// TestUnfinishedBatchesShareABudget wants a batch beyond the budget to be refused, but no small
+// batch and no single call. What was acquired must be released.
 func TestUnfinishedBatchesShareABudget(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	a.server.SetBudgets(600<<10, 1<<20)
@@ -76,16 +76,16 @@ func TestUnfinishedBatchesShareABudget(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	until(t, "the budget is given back", func() bool {
-		bodies, answers := a.server.InFlight()
-		return bodies == 0 && answers == 0
+	until(t, "the budget is released", func() bool {
+		bodies, responses := a.server.InFlight()
+		return bodies == 0 && responses == 0
 	})
 	if got := a.call(big.to("/v1/check")); got.status != 200 {
 		t.Errorf("then got %d %s", got.status, got.body)
 	}
 }
 
-// TestAnnouncedBytesTakeNoBudget wants what was only announced to cost nothing.
+// TestAnnouncedBytesTakeNoBudget wants bytes that were only announced to cost nothing.
 func TestAnnouncedBytesTakeNoBudget(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	const callers = 20
@@ -107,15 +107,15 @@ func TestAnnouncedBytesTakeNoBudget(t *testing.T) {
 	}
 }
 
-// TestAnswersShareABudget is the other side: a few bytes can ask for a large answer.
-func TestAnswersShareABudget(t *testing.T) {
+// TestResponsesShareABudget is about requests of a few bytes that ask for a large response.
+func TestResponsesShareABudget(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	for i := range 99 {
 		a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: fmt.Sprint("other-", i)}, "uid",
 			limiter.Policy{})
 	}
 	a.server.SetBudgets(1<<20, 100<<10)
-	batch := func(items int) reply {
+	batch := func(items int) response {
 		return a.batch("/v1/release", `{"releases":[`+strings.Repeat("{},", items-1)+`{}]}`)
 	}
 	batch(101).wantProblem(503, "overloaded", overloadedHint)
@@ -126,13 +126,13 @@ func TestAnswersShareABudget(t *testing.T) {
 	if got := a.get("/v1/accounts?limit=50"); got.status != http.StatusOK {
 		t.Errorf("got %d %s", got.status, got.body)
 	}
-	until(t, "the budget is given back", func() bool {
-		_, answers := a.server.InFlight()
-		return answers == 0
+	until(t, "the budget is released", func() bool {
+		_, responses := a.server.InFlight()
+		return responses == 0
 	})
 }
 
-// TestItemsFitTheirBudget wants no answer to be larger than what was taken for it.
+// TestItemsFitTheirBudget wants no response to be larger than what was acquired for it.
 func TestItemsFitTheirBudget(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "full"}, "uid",

@@ -23,7 +23,7 @@ import (
 // newsletter is the account of most tests.
 var newsletter = limiter.Key{Namespace: "marketing", Name: "newsletter"}
 
-// api is a server over a real limiter, and its client. All that the server answers is held against
+// api is a server over a real limiter, with a client. Every response is checked against
 // openapi.yaml.
 type api struct {
 	t        *testing.T
@@ -35,7 +35,7 @@ type api struct {
 	send     func(request) (*http.Response, error)
 }
 
-// setup is what differs between the servers of the tests. Its zero value is a server that has
+// setup is what differs between the servers of the tests. Its zero value means a server that has
 // loaded its accounts.
 type setup struct {
 	unloaded        bool
@@ -48,7 +48,7 @@ type setup struct {
 func newAPI(t *testing.T, p limiter.Policy, s setup) *api {
 	t.Helper()
 	a, handler := s.build(t, p)
-	// HTTPServer's own, so that the tests meet the limits and handlers that callers meet.
+	// The same server and listener that callers meet, with their limits.
 	ts := httptest.NewUnstartedServer(nil)
 	err := ts.Listener.Close()
 	if err != nil {
@@ -79,8 +79,8 @@ func newAPI(t *testing.T, p limiter.Policy, s setup) *api {
 	return a
 }
 
-// newBubble is newAPI without a network, for tests in a synctest bubble: goroutines that wait for
-// the network would keep its clock from advancing.
+// newBubble is newAPI without a network, for tests in a synctest bubble: its clock does not advance
+// while a goroutine waits for the network.
 func newBubble(t *testing.T, p limiter.Policy, s setup) *api {
 	t.Helper()
 	a, handler := s.build(t, p)
@@ -94,7 +94,7 @@ func newBubble(t *testing.T, p limiter.Policy, s setup) *api {
 	return a
 }
 
-// in is the same server in another test.
+// in returns the same server for another test.
 func (a *api) in(t *testing.T) *api {
 	inner := *a
 	inner.t = t
@@ -124,7 +124,7 @@ func (s setup) build(t *testing.T, p limiter.Policy) (*api, *server.Server) {
 	return a, a.server
 }
 
-// request is a request as it goes over the wire. Most fields have a default; see to.
+// request is a request as it is sent. Most fields have a default; see to.
 type request struct {
 	method, path, body string
 	header             http.Header
@@ -161,40 +161,40 @@ func (r request) reader() io.Reader {
 	}
 }
 
-// reply is an answer, read to its end.
-type reply struct {
+// response is a response, read to its end.
+type response struct {
 	t      *testing.T
 	status int
 	header http.Header
 	body   string
 }
 
-// call sends a request and holds it and its answer against the contract.
-func (a *api) call(r request) reply {
+// call sends a request, and checks it and the response against the contract.
+func (a *api) call(r request) response {
 	a.t.Helper()
 	resp, err := a.send(r)
 	if err != nil {
 		a.t.Fatalf("%s %s: %v", r.method, r.path, err)
 	}
-	got := readReply(a.t, resp)
+	got := readResponse(a.t, resp)
 	contract.hold(a.t, r, got)
 	return got
 }
 
 // post calls check, commit or release of the newsletter.
-func (a *api) post(verb, body string) reply {
+func (a *api) post(verb, body string) response {
 	a.t.Helper()
 	return a.call(request{body: body}.to("/v1/accounts/marketing/newsletter/" + verb))
 }
 
-func (a *api) get(path string) reply {
+func (a *api) get(path string) response {
 	a.t.Helper()
 	return a.call(request{method: http.MethodGet}.to(path))
 }
 
-// raw sends bytes that net/http's client would not, and returns what comes back. The contract is
-// not asked: what is not HTTP does not reach the API.
-func (a *api) raw(text string) reply {
+// raw sends bytes that net/http's client would not send. It does not check the response against the
+// contract: what is not HTTP does not reach the API.
+func (a *api) raw(text string) response {
 	a.t.Helper()
 	conn, err := net.Dial("tcp", a.address)
 	if err != nil {
@@ -208,7 +208,7 @@ func (a *api) raw(text string) reply {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return readReply(a.t, resp)
+	return readResponse(a.t, resp)
 }
 
 // logLine waits for the next line of the log.
@@ -223,18 +223,18 @@ func (a *api) logLine() string {
 	}
 }
 
-func readReply(t *testing.T, resp *http.Response) reply {
+func readResponse(t *testing.T, resp *http.Response) response {
 	t.Helper()
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return reply{t, resp.StatusCode, resp.Header, string(body)}
+	return response{t, resp.StatusCode, resp.Header, string(body)}
 }
 
-// into reads a 200 into one of httpv1's answers.
-func into[T any](r reply) (v T) {
+// into decodes a 200 into one of the responses of httpv1.
+func into[T any](r response) (v T) {
 	r.t.Helper()
 	if r.status != http.StatusOK {
 		r.t.Fatalf("got %d: %s", r.status, r.body)
@@ -245,8 +245,8 @@ func into[T any](r reply) (v T) {
 	return v
 }
 
-// problem reads what a request was refused with.
-func (r reply) problem() (p httpv1.Problem) {
+// problem decodes the problem of a refused request.
+func (r response) problem() (p httpv1.Problem) {
 	r.t.Helper()
 	if err := json.Unmarshal([]byte(r.body), &p); err != nil {
 		r.t.Fatalf("got %d: %s", r.status, r.body)
@@ -256,7 +256,7 @@ func (r reply) problem() (p httpv1.Problem) {
 }
 
 // wantProblem wants a problem of a kind whose detail contains a hint of what to do.
-func (r reply) wantProblem(status int, kind, hint string) {
+func (r response) wantProblem(status int, kind, hint string) {
 	r.t.Helper()
 	p := r.problem()
 	if r.status != status || p.Type != kind || !strings.Contains(p.Detail, hint) {

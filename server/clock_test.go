@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// TestTimesOnTheWire wants the time that a caller is told to be the first whole millisecond after
-// its wait, on the wall clock as it is at the answer, wherever a step has taken it.
+// TestTimesOnTheWire wants the time in a response to be the first whole millisecond after the wait,
+// on the wall clock as it is then, wherever a step has moved it.
 func TestTimesOnTheWire(t *testing.T) {
 	days := rapid.Int64Range(0, 80_000) // to the year 2189
 	rapid.Check(t, func(t *rapid.T) {

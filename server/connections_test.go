@@ -37,8 +37,9 @@ func TestHTTPServerHasLimits(t *testing.T) {
 	}
 }
 
-// TestSlowClientsAreCutOff sends one byte a second, which keeps a connection alive but must not
-// keep it forever. Pipes stand for the network, as a bubble's clock waits for no socket.
+// TestSlowClientsAreCutOff sends one byte a second: that must not keep a connection forever. Pipes
+// stand for the network, because a bubble's clock does not advance while somebody waits for a
+// socket.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	const head = "POST /v1/accounts/marketing/newsletter/check HTTP/1.1\r\nHost: sluice\r\n" +
 		"Content-Type: application/json\r\n"
@@ -69,7 +70,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 // once is what a client sends: some at once, the rest a byte a second.
 type once struct{ sent, slowly string }
 
-// cutOff returns how long the server has patience with a client.
+// cutOff returns how long it takes the server to cut off a client.
 func (o once) cutOff(t *testing.T) time.Duration {
 	l := limiter.New(limiter.Options{})
 	l.Apply(newsletter, "uid-1", limiter.Policy{})
@@ -119,7 +120,8 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 func (l *pipeListener) Close() error   { close(l.closed); return nil }
 func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-// TestOversizedHeaders are refused by net/http, in plain text. It adds 4 KiB to what it is told.
+// TestOversizedHeaders wants net/http to refuse them, in plain text. It allows 4 KiB more than
+// told.
 func TestOversizedHeaders(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	big := func(size int) string {
@@ -134,8 +136,8 @@ func TestOversizedHeaders(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreKept wants the connection to survive problems: a dispatcher must not reconnect
-// for each.
+// TestConnectionsAreKept wants the connection to survive problems: a dispatcher need not reconnect
+// after each.
 func TestConnectionsAreKept(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	conn, err := net.Dial("tcp", a.address)
@@ -163,7 +165,7 @@ func TestConnectionsAreKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := readReply(t, resp)
+		got := readResponse(t, resp)
 		contract.hold(t,
 			request{method: c.method, path: c.path, body: c.body, header: http.Header{}}, got)
 		if got.status != c.status || resp.Close {

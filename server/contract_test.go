@@ -23,7 +23,7 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// contract is openapi.yaml, and what of it the tests have seen.
+// contract is openapi.yaml, with the parts of it that the tests have seen.
 var contract = loadContract()
 
 type openAPI struct {
@@ -43,13 +43,13 @@ func loadContract() *openAPI {
 	return &openAPI{doc: doc, seen: map[string]bool{}}
 }
 
-// hold fails the test if the answer is none that the contract promises, or if the contract and the
-// server disagree about whether the request is one.
-func (c *openAPI) hold(t *testing.T, r request, got reply) {
+// hold fails the test if the contract does not promise this response, or if the contract and the
+// server disagree about whether the request is valid.
+func (c *openAPI) hold(t *testing.T, r request, got response) {
 	t.Helper()
 	in := c.input(t, r)
-	if err := validateReply(in, got); err != nil {
-		t.Errorf("%s %s: the answer %d %s breaks the contract: %v", r.method, r.path, got.status,
+	if err := validateResponse(in, got); err != nil {
+		t.Errorf("%s %s: the response %d %s breaks the contract: %v", r.method, r.path, got.status,
 			got.body, err)
 	}
 	if in.Route.Operation.OperationID == "" {
@@ -61,8 +61,8 @@ func (c *openAPI) hold(t *testing.T, r request, got reply) {
 	c.holdRequest(t, r, got, openapi3filter.ValidateRequest(t.Context(), in))
 }
 
-// holdRequest compares the schema's verdict on a request with the server's.
-func (c *openAPI) holdRequest(t *testing.T, r request, got reply, invalid error) {
+// holdRequest wants the schema and the server to agree on whether a request is valid.
+func (c *openAPI) holdRequest(t *testing.T, r request, got response, invalid error) {
 	t.Helper()
 	switch got.status {
 	// nothing that a schema knows of
@@ -83,8 +83,8 @@ func (c *openAPI) holdRequest(t *testing.T, r request, got reply, invalid error)
 	}
 }
 
-// validateReply says what is wrong with an answer.
-func validateReply(in *openapi3filter.RequestValidationInput, got reply) error {
+// validateResponse returns what is wrong with a response.
+func validateResponse(in *openapi3filter.RequestValidationInput, got response) error {
 	out := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: in,
 		Status:                 got.status,
@@ -97,7 +97,7 @@ func validateReply(in *openapi3filter.RequestValidationInput, got reply) error {
 	case err != nil:
 		return err
 	case in.Request.Method == http.MethodHead && got.body != "":
-		return errors.New("an answer to HEAD has a body")
+		return errors.New("a response to HEAD has a body")
 	case in.Request.Method != http.MethodHead && got.status >= 400 &&
 		got.problem().Status != got.status:
 		return errors.New("the status in the body is another one")
@@ -105,8 +105,8 @@ func validateReply(in *openapi3filter.RequestValidationInput, got reply) error {
 	return nil
 }
 
-// input is a request as the validator wants it. One to no operation may be answered with a problem
-// alone.
+// input returns a request as the validator wants it. If there is no such operation, the response
+// must be a problem.
 func (c *openAPI) input(t *testing.T, r request) *openapi3filter.RequestValidationInput {
 	t.Helper()
 	target, _ := url.Parse(r.path)
@@ -141,7 +141,7 @@ func (c *openAPI) input(t *testing.T, r request) *openapi3filter.RequestValidati
 	return in
 }
 
-// matchPath says whether a path is one of a template's, and what its parameters are.
+// matchPath reports whether a path matches a template, and returns its parameters.
 func matchPath(template, path string) (map[string]string, bool) {
 	want, got := strings.Split(template, "/"), strings.Split(path, "/")
 	if len(want) != len(got) {
@@ -158,14 +158,14 @@ func matchPath(template, path string) (map[string]string, bool) {
 	return params, true
 }
 
-// unseen are the answers that the contract promises by status and that no test has seen.
+// unseen returns the responses, by status, that the contract promises and no test has seen.
 func (c *openAPI) unseen() (missing []string) {
 	for _, item := range c.doc.Paths.Map() {
 		for _, operation := range item.Operations() {
 			for status := range operation.Responses.Map() {
-				answer := operation.OperationID + " " + status
-				if status != "default" && !c.seen[answer] {
-					missing = append(missing, answer)
+				response := operation.OperationID + " " + status
+				if status != "default" && !c.seen[response] {
+					missing = append(missing, response)
 				}
 			}
 		}
@@ -191,7 +191,7 @@ func TestRoutesAndOperationsAreTheSame(t *testing.T) {
 	}
 }
 
-// queryOf are the names of an operation's parameters in the query.
+// queryOf returns the names of an operation's parameters in the query.
 func queryOf(operation *openapi3.Operation) (names []string) {
 	for _, p := range operation.Parameters {
 		if p.Value.In == openapi3.ParameterInQuery {
@@ -201,7 +201,7 @@ func queryOf(operation *openapi3.Operation) (names []string) {
 	return names
 }
 
-// bodyOf are the names of an operation's fields in the body, with those of the items of a list.
+// bodyOf returns the names of an operation's fields in the body, with those of the items of a list.
 func bodyOf(operation *openapi3.Operation) (names []string) {
 	if operation.RequestBody == nil {
 		return nil
@@ -238,8 +238,8 @@ func TestProblemsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestTheContractRefuses wants answers that are nearly right to be refused: a validator that lets
-// all pass proves nothing.
+// TestTheContractRefuses wants the validator to refuse responses that are nearly right: a validator
+// that accepts everything proves nothing.
 func TestTheContractRefuses(t *testing.T) {
 	const (
 		check = "/v1/accounts/marketing/newsletter/check"
@@ -320,7 +320,7 @@ func TestTheContractRefuses(t *testing.T) {
 				header.Set(field, value)
 			}
 			in := contract.input(t, request{method: c.method, path: c.path})
-			if err := validateReply(in, reply{t, c.status, header, c.body}); err == nil {
+			if err := validateResponse(in, response{t, c.status, header, c.body}); err == nil {
 				t.Error("the contract allows it")
 			}
 		})

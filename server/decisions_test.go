@@ -11,9 +11,9 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// step is one call about the newsletter, and the answer it must get: the body of a 200, or else the
-// status and the kind of the problem. Bubbles begin on 2000-01-01T00:00:00Z, so times are what they
-// are.
+// step is one call about the newsletter, and the response that it must get: the body of a 200, or
+// the status and the kind of a problem. A bubble begins at 2000-01-01T00:00:00Z, so that all times
+// are known.
 type step struct {
 	pause      time.Duration // before the call
 	call, body string
@@ -28,7 +28,7 @@ func play(t *testing.T, p limiter.Policy, script []step) {
 		a := newBubble(t, p, setup{})
 		for i, s := range script {
 			time.Sleep(s.pause) // of the bubble's clock
-			var got reply
+			var got response
 			if s.call == "usage" {
 				got = a.get("/v1/accounts/marketing/newsletter")
 			} else {

@@ -15,7 +15,7 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// patience is what a test waits for what must happen: not a wait, but the end of one in vain.
+// patience is how long a test waits for what must happen, before it fails.
 const patience = 30 * time.Second
 
 // dial opens a connection to the server that ends with the test.
@@ -32,8 +32,8 @@ func (a *api) dial() net.Conn {
 	return conn
 }
 
-// whole sends a request of so many bytes, and reads no answer before all of it has been sent.
-func (a *api) whole(method, path string, size int, chunked bool) reply {
+// whole sends a request of this size, and reads no response before it has sent all of it.
+func (a *api) whole(method, path string, size int, chunked bool) response {
 	a.t.Helper()
 	conn := a.dial()
 	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\n",
@@ -58,13 +58,13 @@ func (a *api) whole(method, path string, size int, chunked bool) reply {
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		a.t.Fatalf("the answer was lost: %v", err)
+		a.t.Fatalf("the response was lost: %v", err)
 	}
-	return readReply(a.t, resp)
+	return readResponse(a.t, resp)
 }
 
-// TestRefusalsOfLargeBodiesAreSeen sends 8 MiB to whatever refuses them, by a client that reads no
-// answer before it has sent everything, as many do.
+// TestRefusalsOfLargeBodiesAreSeen sends 8 MiB to operations that refuse them. Like many clients,
+// it reads no response before it has sent everything.
 func TestRefusalsOfLargeBodiesAreSeen(t *testing.T) {
 	const account = "/v1/accounts/marketing/newsletter"
 	for name, c := range map[string]struct {
@@ -117,8 +117,8 @@ func TestADrainIsBounded(t *testing.T) {
 	}
 }
 
-// TestABodyThatNobodyAskedFor wants a client that waits to be asked for its body to be refused
-// without being asked.
+// TestABodyThatNobodyAskedFor wants a client that waits for "100 Continue" to be refused without
+// it.
 func TestABodyThatNobodyAskedFor(t *testing.T) {
 	for name, headers := range map[string]string{
 		"its length declared": "Content-Length: 8000000\r\n",

@@ -16,8 +16,8 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// FuzzPath sends any method, target and body to the handler. Whatever net/http takes for a request
-// is answered as the contract says, never with a 500, and finds an account only if it names one.
+// FuzzPath sends any method, target and body to the handler. Whatever net/http accepts as a request
+// gets a response of the contract, never a 500, and finds an account only if it names one.
 func FuzzPath(f *testing.F) {
 	const path = "/v1/accounts/marketing/newsletter"
 	for _, target := range []string{
@@ -43,16 +43,17 @@ func FuzzPath(f *testing.F) {
 		asked := request{
 			method: r.Method, path: (&url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath}).String(),
 		}
-		err = validateReply(contract.input(t, asked), got)
+		err = validateResponse(contract.input(t, asked), got)
 		if err != nil || got.status == http.StatusInternalServerError {
-			t.Errorf("the answer %d %s breaks the contract: %v", got.status, got.body, err)
+			t.Errorf("the response %d %s breaks the contract: %v", got.status, got.body, err)
 		}
 		if found(got) && !mayFind(r) {
-			t.Errorf("the answer %d %s is about an account that there is not", got.status, got.body)
+			t.Errorf("the response %d %s is about no account that exists",
+				got.status, got.body)
 		}
 		if strings.Contains(got.body, httpv1.AccountNotFound.Name) && mayFind(r) &&
 			strings.HasPrefix(r.URL.Path, "/v1/accounts/") {
-			t.Errorf("the answer %d %s is about the account that there is", got.status, got.body)
+			t.Errorf("the response %d %s is about the account that there is", got.status, got.body)
 		}
 		if n := to.limiter.Stats().Accounts; n != 1 {
 			t.Errorf("there are %d accounts", n)
@@ -60,7 +61,7 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// target is a handler that serves run after run, as one costs more than what is sent to it.
+// target is a handler that serves all runs: to make one costs more than a run does.
 type target struct {
 	limiter *limiter.Limiter
 	handler http.Handler
@@ -73,14 +74,14 @@ func newTarget() *target {
 	return &target{limiter: l, handler: server.New(server.Options{Limiter: l})}
 }
 
-// reset has the newsletter start anew.
+// reset begins the newsletter anew.
 func (to *target) reset() {
 	to.runs++
 	to.limiter.Apply(newsletter, fmt.Sprint("uid-", to.runs),
 		limiter.Policy{Limits: limiter.Limits{3, 3, 3}})
 }
 
-// read reads a request as net/http would, which refuses what is none.
+// read reads a request as net/http would, which refuses what is not HTTP.
 func read(method, target, body string) (*http.Request, error) {
 	head := fmt.Sprintf(
 		"%s %s HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\n"+
@@ -89,17 +90,17 @@ func read(method, target, body string) (*http.Request, error) {
 	return http.ReadRequest(bufio.NewReader(strings.NewReader(head + body)))
 }
 
-func (to *target) send(t *testing.T, r *http.Request) reply {
+func (to *target) send(t *testing.T, r *http.Request) response {
 	w := httptest.NewRecorder()
 	to.handler.ServeHTTP(w, r)
 	if r.Method == http.MethodHead {
 		w.Body.Reset() // net/http sees to that
 	}
-	return reply{t, w.Code, w.Header(), w.Body.String()}
+	return response{t, w.Code, w.Header(), w.Body.String()}
 }
 
-// found says whether an answer tells of an account: that it is there, or how it is.
-func found(r reply) bool {
+// found reports whether a response tells anything about an account, even only that it exists.
+func found(r response) bool {
 	for _, sign := range []string{
 		`"decision":`, `"outcome":`, `"windows":`, httpv1.ReservationConflict.Name,
 		httpv1.ReservationNotFound.Name, httpv1.CostExceedsLimit.Name,
@@ -111,8 +112,8 @@ func found(r reply) bool {
 	return false
 }
 
-// mayFind says whether a request is about the one account that there is, however its name is
-// escaped, or about any.
+// mayFind reports whether a request is about the one account that exists, however its name is
+// escaped, or about any account.
 func mayFind(r *http.Request) bool {
 	path := r.URL.RawPath // as it was sent; EscapedPath gives up on it where it has raw bytes
 	if path == "" {
@@ -134,8 +135,8 @@ func mayFind(r *http.Request) bool {
 
 var validID = regexp.MustCompile(`^[!-~]{1,255}$`)
 
-// FuzzID takes a mail with any id through its calls. One that may be is told back as it was; any
-// other is refused by all of them, and leaves no trace.
+// FuzzID checks, commits and releases with any id. A valid id is told back as it was sent. All
+// calls refuse any other id, and it leaves no trace.
 func FuzzID(f *testing.F) {
 	for _, id := range []string{
 		"", "a", "mail-1", "A:b_c.d-9", "a b", "a/b", "\x00", "é", "\xff", `"`, `"<\>`,
@@ -153,14 +154,14 @@ func FuzzID(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		call := func(method, target, body string) reply {
+		call := func(method, target, body string) response {
 			r, err := read(method, target, body)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return to.send(t, r)
 		}
-		post := func(verb, field string) reply {
+		post := func(verb, field string) response {
 			return call(http.MethodPost, "/v1/accounts/marketing/newsletter/"+verb,
 				fmt.Sprintf(`{%q:%s}`, field, quoted))
 		}

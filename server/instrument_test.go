@@ -18,8 +18,8 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// logged are the fields of the lines that were logged, without those that no test can know.
-// Requests without a network are logged when they are answered.
+// logged returns the fields of the lines that were logged, without those that no test can know.
+// Without a network, a request is logged before its call returns.
 func (a *api) logged() (lines []map[string]any) {
 	a.t.Helper()
 	for len(a.log) > 0 {
@@ -81,7 +81,7 @@ func TestSlowRequestsAreLogged(t *testing.T) {
 		250 * time.Millisecond: 0, 250*time.Millisecond + 1: 1,
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			// A request that takes long does so on the bubble's clock.
+			// The request takes its time on the bubble's clock.
 			a := newBubble(t, limiter.Policy{}, setup{operation: "check", first: func() error {
 				time.Sleep(took)
 				return nil
@@ -165,7 +165,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// series are all that is measured: the values of counters and gauges, the counts of histograms.
+// series returns all metrics: the values of counters and gauges, the counts of histograms.
 func (a *api) series() map[string]float64 {
 	a.t.Helper()
 	families, err := a.registry.Gather()
@@ -186,7 +186,7 @@ func (a *api) series() map[string]float64 {
 	return series
 }
 
-// TestMetricsAreBounded wants no label to hold what a caller, or 100,000 accounts, can make up.
+// TestMetricsAreBounded wants no label to hold a text of a caller, or the name of an account.
 func TestMetricsAreBounded(t *testing.T) {
 	a := newBubble(t, limiter.Policy{}, setup{})
 	a.post("check", `{"id":"made-up-id"}`)

@@ -13,22 +13,22 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// The API of one account as it would be if calls came one after the other. A history lasts
-// milliseconds, and nothing in it expires, leaves a window or is forgotten: time stands still, and
-// all windows hold the same.
+// The model: the API of one account, if calls came one after the other. A history lasts
+// milliseconds, so that nothing in it expires, leaves a window or is forgotten. The model has no
+// time, and all its windows hold the same.
 
-// call is one call, of the API or of whoever moves limits.
+// call is one call, to the API or of the caller who changes limits.
 type call struct {
 	account int
 	verb    string // check, commit, release, usage; apply, purge
 	id      string
-	cost    int64 // 0: not said
+	cost    int64 // 0: the request does not say
 	policy  limiter.Policy
 }
 
-// said is what a call was answered, but for the times. Of a check that brings no id, the id is the
-// server's.
-type said struct {
+// modelResponse is the response to a call, without its times. If a check brings no id, the id is
+// the one that the server made up.
+type modelResponse struct {
 	status    int
 	kind      string // of a problem
 	decision  string // also a usage's behavior
@@ -41,19 +41,19 @@ type said struct {
 	waits     bool // there is a time to come back at
 	outcome   string
 	inFlight  int64
-	windows   [3]saidWindow
+	windows   [3]modelWindow
 }
 
-type saidWindow struct {
+type modelWindow struct {
 	listed, waits                    bool
 	limit, used, inFlight, remaining int64
 }
 
 func (c call) String() string { return nonZero(c) }
 
-func (s said) String() string { return nonZero(s) }
+func (s modelResponse) String() string { return nonZero(s) }
 
-// nonZero prints the fields of a struct that say something.
+// nonZero prints the fields of a struct that are not zero.
 func nonZero(v any) string {
 	var b strings.Builder
 	for field, value := range reflect.ValueOf(v).Fields() {
@@ -64,8 +64,8 @@ func nonZero(v any) string {
 	return strings.TrimSpace(b.String())
 }
 
-// ledger is the state of an account. Its slices are never written to: each step makes new ones.
-type ledger struct {
+// modelAccount is the state of an account. Nobody writes to its slices: each step makes new ones.
+type modelAccount struct {
 	exists bool
 	policy limiter.Policy
 	used   int64
@@ -79,27 +79,27 @@ type reservation struct {
 	outcome string
 }
 
-func (l ledger) equal(other ledger) bool {
+func (l modelAccount) equal(other modelAccount) bool {
 	return l.exists == other.exists && l.policy == other.policy && l.used == other.used &&
 		slices.Equal(l.held, other.held) && slices.Equal(l.ended, other.ended)
 }
 
-func (l ledger) inFlight() (sum int64) {
+func (l modelAccount) inFlight() (sum int64) {
 	for _, r := range l.held {
 		sum += r.cost
 	}
 	return sum
 }
 
-// take ends what is held at i.
-func (l ledger) take(i int, outcome string) ledger {
+// end ends the reservation that is held at i.
+func (l modelAccount) end(i int, outcome string) modelAccount {
 	r := l.held[i]
 	l.held = slices.Delete(slices.Clone(l.held), i, i+1)
 	return l.remember(r.id, r.cost, outcome)
 }
 
-// remember adds or changes what is known of an id that ended.
-func (l ledger) remember(id string, cost int64, outcome string) ledger {
+// remember adds or changes the reservation of an id that has ended.
+func (l modelAccount) remember(id string, cost int64, outcome string) modelAccount {
 	i, known := slices.BinarySearchFunc(l.ended, id, func(r reservation, id string) int {
 		return cmp.Compare(r.id, id)
 	})
@@ -111,7 +111,7 @@ func (l ledger) remember(id string, cost int64, outcome string) ledger {
 	return l
 }
 
-func (l ledger) find(id string) (held int, past reservation) {
+func (l modelAccount) find(id string) (held int, past reservation) {
 	i, known := slices.BinarySearchFunc(l.ended, id, func(r reservation, id string) int {
 		return cmp.Compare(r.id, id)
 	})
@@ -121,8 +121,8 @@ func (l ledger) find(id string) (held int, past reservation) {
 	return slices.IndexFunc(l.held, func(r reservation) bool { return r.id == id }), past
 }
 
-// room is the least that remains over the limited windows.
-func (l ledger) room() (remaining int64, limited bool) {
+// room returns the least that remains in any limited window.
+func (l modelAccount) room() (remaining int64, limited bool) {
 	for _, limit := range l.policy.Limits {
 		if left := max(0, limit-l.used-l.inFlight()); limit > 0 && (!limited || left < remaining) {
 			remaining, limited = left, true
@@ -131,23 +131,25 @@ func (l ledger) room() (remaining int64, limited bool) {
 	return remaining, limited
 }
 
-func problem(kind httpv1.ProblemKind) said { return said{status: kind.Status, kind: kind.Name} }
+func problem(kind httpv1.ProblemKind) modelResponse {
+	return modelResponse{status: kind.Status, kind: kind.Name}
+}
 
-// step is what a call is answered, and what it leaves. The answer that was given serves for the id
-// alone that the server made up.
-func (l ledger) step(c call, given said) (ledger, said) {
+// step returns the account after a call, and the response to it. Of the response that the server
+// gave, step uses nothing but the id that the server made up.
+func (l modelAccount) step(c call, given modelResponse) (modelAccount, modelResponse) {
 	switch {
 	case c.verb == "apply":
-		return ledger{
+		return modelAccount{
 			exists: true, policy: c.policy, used: l.used, held: l.held, ended: l.ended,
-		}, said{}
+		}, modelResponse{}
 	case c.verb == "purge":
-		return ledger{}, said{}
+		return modelAccount{}, modelResponse{}
 	case !l.exists:
 		return l, problem(httpv1.AccountNotFound)
 	case c.verb == "check":
 		if i, past := l.find(given.id); c.id == "" && (i >= 0 || past.id != "") {
-			return l, said{} // it made up an id that there was
+			return l, modelResponse{} // it made up an id that there was
 		}
 		return l.check(cmp.Or(c.id, given.id), max(1, c.cost))
 	case c.verb == "commit":
@@ -158,18 +160,18 @@ func (l ledger) step(c call, given said) (ledger, said) {
 	return l, l.usage()
 }
 
-func (l ledger) behavior() string {
+func (l modelAccount) behavior() string {
 	if l.policy.Behavior == limiter.Reject {
 		return httpv1.Reject
 	}
 	return httpv1.Defer
 }
 
-func (l ledger) check(id string, cost int64) (ledger, said) {
+func (l modelAccount) check(id string, cost int64) (modelAccount, modelResponse) {
 	i, past := l.find(id)
 	switch {
 	case l.policy.Suspended:
-		return l, said{status: 200, decision: l.behavior(), reason: httpv1.ReasonSuspended}
+		return l, modelResponse{status: 200, decision: l.behavior(), reason: httpv1.ReasonSuspended}
 	case past.id != "", i >= 0 && l.held[i].cost != cost:
 		return l, problem(httpv1.ReservationConflict)
 	case i < 0:
@@ -183,18 +185,18 @@ func (l ledger) check(id string, cost int64) (ledger, said) {
 		}
 		l.held = append(slices.Clone(l.held), reservation{id: id, cost: cost})
 	}
-	a := said{status: 200, decision: httpv1.Allow, id: id, cost: cost}
+	a := modelResponse{status: 200, decision: httpv1.Allow, id: id, cost: cost}
 	a.remaining, a.limited = l.room()
 	return l, a
 }
 
-// deny is the denial of a cost, if there is a window that it does not fit into.
-func (l ledger) deny(cost int64) said {
-	a := said{status: 200, decision: l.behavior()}
+// deny returns the denial of a cost, if there is a window into which it does not fit.
+func (l modelAccount) deny(cost int64) modelResponse {
+	a := modelResponse{status: 200, decision: l.behavior()}
 	for w, limit := range l.policy.Limits {
 		if limit > 0 && l.used+l.inFlight()+cost > limit {
 			a.waits = true
-			a.windows[w] = saidWindow{
+			a.windows[w] = modelWindow{
 				listed: true, waits: true, limit: limit, used: l.used, inFlight: l.inFlight(),
 			}
 		}
@@ -202,8 +204,8 @@ func (l ledger) deny(cost int64) said {
 	return a
 }
 
-func (l ledger) commit(id string, cost int64) (ledger, said) {
-	a := said{status: 200, outcome: httpv1.Unreserved}
+func (l modelAccount) commit(id string, cost int64) (modelAccount, modelResponse) {
+	a := modelResponse{status: 200, outcome: httpv1.Unreserved}
 	i, past := l.find(id)
 	if id == "" {
 		i = min(0, len(l.held)-1)
@@ -212,7 +214,7 @@ func (l ledger) commit(id string, cost int64) (ledger, said) {
 	case i >= 0:
 		a.outcome = httpv1.Committed
 		l.used += cmp.Or(cost, l.held[i].cost)
-		l = l.take(i, a.outcome)
+		l = l.end(i, a.outcome)
 	case id == "":
 		l.used += max(1, cost)
 	case past.outcome == httpv1.Committed, past.outcome == httpv1.Unreserved:
@@ -225,28 +227,28 @@ func (l ledger) commit(id string, cost int64) (ledger, said) {
 	return l, a
 }
 
-func (l ledger) release(id string) (ledger, said) {
+func (l modelAccount) release(id string) (modelAccount, modelResponse) {
 	i, past := l.find(id)
 	if id == "" {
 		i = min(0, len(l.held)-1)
 	}
 	switch {
 	case i >= 0:
-		return l.take(i, httpv1.Released), said{status: 200, outcome: httpv1.Released}
+		return l.end(i, httpv1.Released), modelResponse{status: 200, outcome: httpv1.Released}
 	case past.outcome == httpv1.Released:
-		return l, said{status: 200, outcome: httpv1.Released}
+		return l, modelResponse{status: 200, outcome: httpv1.Released}
 	case past.id != "":
 		return l, problem(httpv1.ReservationConflict)
 	}
 	return l, problem(httpv1.ReservationNotFound)
 }
 
-func (l ledger) usage() said {
-	a := said{
+func (l modelAccount) usage() modelResponse {
+	a := modelResponse{
 		status: 200, decision: l.behavior(), suspended: l.policy.Suspended, inFlight: l.inFlight(),
 	}
 	for w, limit := range l.policy.Limits {
-		a.windows[w] = saidWindow{listed: true, used: l.used}
+		a.windows[w] = modelWindow{listed: true, used: l.used}
 		if limit > 0 {
 			a.windows[w].limit, a.windows[w].remaining = limit, max(0, limit-l.used-a.inFlight)
 			a.windows[w].waits = l.used+a.inFlight+1 > limit
@@ -256,7 +258,7 @@ func (l ledger) usage() said {
 	return a
 }
 
-// sequential is the model that histories are checked against, account by account.
+// sequential is the model for porcupine, which checks a history account by account.
 var sequential = porcupine.Model{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		var parts [accounts][]porcupine.Operation
@@ -266,10 +268,10 @@ var sequential = porcupine.Model{
 		}
 		return parts[:]
 	},
-	Init: func() any { return ledger{} },
+	Init: func() any { return modelAccount{} },
 	Step: func(state, input, output any) (bool, any) {
-		after, want := state.(ledger).step(input.(call), output.(said))
-		return want == output.(said), after
+		after, want := state.(modelAccount).step(input.(call), output.(modelResponse))
+		return want == output.(modelResponse), after
 	},
-	Equal: func(a, b any) bool { return a.(ledger).equal(b.(ledger)) },
+	Equal: func(a, b any) bool { return a.(modelAccount).equal(b.(modelAccount)) },
 }

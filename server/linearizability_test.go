@@ -23,9 +23,10 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// Callers who call at once are answered as if they had called one after the other, in some order in
-// which nobody who began after another's answer comes before it. Histories are recorded through the
-// real handler, and porcupine looks for that order.
+// Linearizability: callers who call at the same time get the responses that they would get if they
+// called one after the other, in some order. In this order, a call that began after the response to
+// another one comes after it. The tests record histories through the real handler, and porcupine
+// looks for such an order.
 
 var (
 	proveHistories = flag.Int("prove.histories", 2000,
@@ -40,8 +41,8 @@ const (
 	calls    = 16 // of each
 )
 
-// TestHistoriesAreLinearizable plays programs that are drawn from a seed. How their calls
-// interleave is not, so a seed that failed may have to be played often.
+// TestHistoriesAreLinearizable plays programs that are drawn from a seed. The seed does not decide
+// how the calls interleave: a seed that failed may have to be played often to fail again.
 func TestHistoriesAreLinearizable(t *testing.T) {
 	seed := *proveSeed
 	if seed == 0 {
@@ -61,7 +62,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 		checked)
 }
 
-// program is what each caller calls. The first one is whoever moves limits, creates and deletes
+// program lists the calls of each caller. The first caller changes limits, and creates and deletes
 // accounts.
 func program(r *rand.Rand) [][]call {
 	all := make([][]call, 1+callers)
@@ -98,7 +99,7 @@ func drawPolicy(r *rand.Rand) limiter.Policy {
 	return p
 }
 
-// record plays a program, all callers at once, and returns what they were answered and when.
+// record plays a program, all callers at once, and returns the responses and their times.
 func record(t *testing.T, program [][]call) (history []porcupine.Operation) {
 	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
@@ -132,14 +133,13 @@ func record(t *testing.T, program [][]call) (history []porcupine.Operation) {
 	close(gate)
 	wg.Wait()
 	for _, p := range slices.Concat(parts...) {
-		p.Output = hear(t, p.Input.(call).verb, p.recorder)
+		p.Output = modelOf(t, p.Input.(call).verb, p.recorder)
 		history = append(history, p.Operation)
 	}
 	return history
 }
 
-// pending is a call that is ready to be made, so that nothing but calls happens while callers
-// compete.
+// pending is a call that is prepared, so that nothing but calls happens while callers compete.
 type pending struct {
 	porcupine.Operation
 	recorder *httptest.ResponseRecorder
@@ -164,7 +164,7 @@ func prepare(l *limiter.Limiter, handler http.Handler, client int, c call) *pend
 	return p
 }
 
-// run makes calls and notes when each began and when its answer was there.
+// run makes calls, and notes when each began and ended.
 func run(calls []*pending, start time.Time) {
 	for _, p := range calls {
 		p.Call = int64(time.Since(start))
@@ -174,7 +174,7 @@ func run(calls []*pending, start time.Time) {
 	}
 }
 
-// request is a call as it is sent. A slot is held longer than any history lasts.
+// request returns the HTTP request of a call. A slot is held longer than any history lasts.
 func (c call) request(k limiter.Key) *http.Request {
 	var id *string
 	var cost *int64
@@ -205,24 +205,24 @@ func (c call) request(k limiter.Key) *http.Request {
 	return r
 }
 
-// hear makes of an answer what the model speaks of.
-func hear(t *testing.T, verb string, w *httptest.ResponseRecorder) said {
-	got := reply{t, w.Code, w.Header(), w.Body.String()}
+// modelOf turns a response into one of the model.
+func modelOf(t *testing.T, verb string, w *httptest.ResponseRecorder) modelResponse {
+	got := response{t, w.Code, w.Header(), w.Body.String()}
 	switch {
 	case verb == "apply" || verb == "purge":
-		return said{}
+		return modelResponse{}
 	case got.status != http.StatusOK:
-		return said{status: got.status, kind: got.problem().Type}
+		return modelResponse{status: got.status, kind: got.problem().Type}
 	case verb == "check":
-		return hearDecision(into[httpv1.CheckResponse](got))
+		return modelOfCheck(into[httpv1.CheckResponse](got))
 	case verb == "usage":
-		return hearUsage(into[httpv1.Usage](got))
+		return modelOfUsage(into[httpv1.Usage](got))
 	}
-	return said{status: got.status, outcome: into[httpv1.CommitResponse](got).Outcome}
+	return modelResponse{status: got.status, outcome: into[httpv1.CommitResponse](got).Outcome}
 }
 
-func hearDecision(d httpv1.CheckResponse) said {
-	a := said{
+func modelOfCheck(d httpv1.CheckResponse) modelResponse {
+	a := modelResponse{
 		status: http.StatusOK, decision: d.Decision, reason: d.Reason,
 		waits: d.DeferredUntil != nil && d.RetryAfterMillis != nil,
 	}
@@ -233,7 +233,7 @@ func hearDecision(d httpv1.CheckResponse) said {
 		a.id, a.cost = d.Reservation.ID, d.Reservation.Cost
 	}
 	for _, w := range d.Exhausted {
-		a.windows[place(w.Window)] = saidWindow{
+		a.windows[place(w.Window)] = modelWindow{
 			listed: true, waits: !w.FreeAt.IsZero(), limit: w.Limit, used: w.Used,
 			inFlight: w.InFlight,
 		}
@@ -241,22 +241,22 @@ func hearDecision(d httpv1.CheckResponse) said {
 	return a
 }
 
-func hearUsage(u httpv1.Usage) said {
-	a := said{
+func modelOfUsage(u httpv1.Usage) modelResponse {
+	a := modelResponse{
 		status: http.StatusOK, decision: u.Behavior, suspended: u.Suspended, inFlight: u.InFlight,
 		waits: u.NextSlot != nil,
 	}
 	for _, w := range u.Windows {
-		heard := saidWindow{listed: true, waits: w.FreeAt != nil, used: w.Used}
+		window := modelWindow{listed: true, waits: w.FreeAt != nil, used: w.Used}
 		if w.Limit != nil && w.Remaining != nil {
-			heard.limit, heard.remaining = *w.Limit, *w.Remaining
+			window.limit, window.remaining = *w.Limit, *w.Remaining
 		}
-		a.windows[place(w.Window)] = heard
+		a.windows[place(w.Window)] = window
 	}
 	return a
 }
 
-// place is where a window stands in the order of all.
+// place returns the index of a window.
 func place(window string) int { return slices.Index([]string{"minute", "hour", "day"}, window) }
 
 // unexplained prints the accounts whose calls have no order, by when they began.

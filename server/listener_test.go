@@ -14,7 +14,7 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// caller is a connection that asks when it is told to.
+// caller is a connection that sends a request when a test says so.
 type caller struct {
 	t    *testing.T
 	conn net.Conn
@@ -33,7 +33,7 @@ func connect(t *testing.T, address string) *caller {
 	return &caller{t, conn}
 }
 
-// ask wants an answer.
+// ask sends a request, and wants a response.
 func (c *caller) ask() {
 	c.t.Helper()
 	if _, err := io.WriteString(c.conn, "GET / HTTP/1.1\r\nHost: sluice\r\n\r\n"); err != nil {
@@ -56,7 +56,7 @@ func (c *caller) closed() {
 	}
 }
 
-// limited serves up to so many connections.
+// limited starts a server for up to this many connections.
 func limited(t *testing.T, connections int) (address string, log chan string) {
 	t.Helper()
 	log = make(chan string, 1000)
@@ -71,9 +71,8 @@ func limited(t *testing.T, connections int) (address string, log chan string) {
 	return listener.Addr().String(), log
 }
 
-// TestTheSilentMakeRoom wants one connection too many to take the place of that which was silent
-// for the longest, whether it waits for an answer to be read, for a request, or for the rest of
-// one.
+// TestTheSilentMakeRoom wants one connection too many to take the place of the one that was silent
+// for the longest time: idle, in the middle of a request, or not reading its response.
 func TestTheSilentMakeRoom(t *testing.T) {
 	address, log := limited(t, 3)
 	idle, busy, slow := connect(t, address), connect(t, address), connect(t, address)
@@ -83,7 +82,7 @@ func TestTheSilentMakeRoom(t *testing.T) {
 	if _, err := io.WriteString(slow.conn, "GET / HTTP"); err != nil {
 		t.Fatal(err)
 	}
-	// Each of these is heard of after those before it, as far as the listener can tell.
+	// On the listener's clock, each of these was heard after those before it.
 	first := connect(t, address) // takes the place of one of three
 	first.ask()
 	for range 20 {
@@ -100,7 +99,7 @@ func TestTheSilentMakeRoom(t *testing.T) {
 	}
 }
 
-// TestTheBusyStay wants a connection that is in use to survive any number of others that are not.
+// TestTheBusyStay wants a connection in use to survive any number of connections that are not.
 func TestTheBusyStay(t *testing.T) {
 	address, _ := limited(t, 4)
 	busy := connect(t, address)
@@ -117,7 +116,7 @@ func TestTheBusyStay(t *testing.T) {
 	busy.ask()
 }
 
-// TestClosedConnectionsMakeRoom wants those that are gone not to count.
+// TestClosedConnectionsMakeRoom wants closed connections not to count.
 func TestClosedConnectionsMakeRoom(t *testing.T) {
 	address, log := limited(t, 2)
 	kept := connect(t, address)

@@ -20,7 +20,7 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// lines are what was logged since they were last asked for.
+// lines returns what was logged since the last call of it.
 func (a *api) lines() (lines []map[string]any) {
 	a.t.Helper()
 	for len(a.log) > 0 {
@@ -33,8 +33,8 @@ func (a *api) lines() (lines []map[string]any) {
 	return lines
 }
 
-// TestLinesOfOneKindAreLimited lets many requests fail in two ways. Of each the first ten are
-// logged, and the others counted, once.
+// TestLinesOfOneKindAreLimited lets many requests fail in two ways. Of each kind, the first ten
+// lines are logged, and one line counts the others.
 func TestLinesOfOneKindAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newBubble(t, limiter.Policy{}, setup{})
@@ -75,8 +75,8 @@ func TestLinesOfOneKindAreLimited(t *testing.T) {
 	})
 }
 
-// TestInternalErrors are found in the log by what the caller is told, who is told nothing else:
-// also those whose own line is left out.
+// TestInternalErrors wants the caller to be told an id that is in the log, and nothing else, also
+// where the error's own line is left out.
 func TestInternalErrors(t *testing.T) {
 	secret := errors.New("the password is swordfish")
 	synctest.Test(t, func(t *testing.T) {
@@ -109,14 +109,14 @@ func TestInternalErrors(t *testing.T) {
 	})
 }
 
-// errorID is what an internal error says to look for.
+// errorID returns the id in the detail of an internal error.
 func errorID(p httpv1.Problem) string {
 	_, id, _ := strings.Cut(p.Detail, "look for ")
 	id, _, _ = strings.Cut(id, " ")
 	return id
 }
 
-// TestInternalErrorsOfItems are found in the log like those of single calls.
+// TestInternalErrorsOfItems wants the same for the items of a batch.
 func TestInternalErrorsOfItems(t *testing.T) {
 	l := limiter.New(limiter.Options{})
 	l.MarkLoaded()
@@ -130,7 +130,7 @@ func TestInternalErrorsOfItems(t *testing.T) {
 		strings.NewReader(`{"checks":[`+item+`,`+item+`]}`))
 	r.Header.Set("Content-Type", "application/json")
 	s.ServeHTTP(w, r)
-	got := into[httpv1.CheckBatchResponse](readReply(t, w.Result()))
+	got := into[httpv1.CheckBatchResponse](readResponse(t, w.Result()))
 	if len(lines) != 2 || len(got.Results) != 2 {
 		t.Fatalf("the results are %v, and logged is %q", got, lines)
 	}
@@ -144,8 +144,7 @@ func TestInternalErrorsOfItems(t *testing.T) {
 	}
 }
 
-// TestWhatIsEchoedIsCut sends a megabyte of everything that an answer or a line of the log
-// repeats.
+// TestWhatIsEchoedIsCut sends a megabyte of everything that a response or a log line repeats.
 func TestWhatIsEchoedIsCut(t *testing.T) {
 	long := strings.Repeat("é", 1<<19)
 	escaped := strings.Repeat("%C3%A9", 2000)
@@ -190,7 +189,8 @@ func TestWhatIsEchoedIsCut(t *testing.T) {
 			a := newBubble(t, limiter.Policy{}, setup{})
 			got := a.call(r)
 			if got.status < 400 || len(got.body) > 1000 || !utf8.ValidString(got.body) {
-				t.Errorf("the answer %d has %d bytes: %.2000s", got.status, len(got.body), got.body)
+				t.Errorf("the response %d has %d bytes: %.2000s",
+					got.status, len(got.body), got.body)
 			}
 			for len(a.log) > 0 {
 				if line := <-a.log; len(line) > 2000 || !utf8.ValidString(line) {
@@ -201,7 +201,7 @@ func TestWhatIsEchoedIsCut(t *testing.T) {
 	}
 }
 
-// TestNetHTTPLogsToTheLog wants what net/http has to say in the log, and not to fill it.
+// TestNetHTTPLogsToTheLog wants the messages of net/http in the log, and a limited number of them.
 func TestNetHTTPLogsToTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logged := make(chan string, 100)

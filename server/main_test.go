@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestMain wants the tests, if all of them ran, to have seen every answer that openapi.yaml
-// promises by its status.
+// TestMain wants the tests, if all of them ran, to have seen every response, by status, that
+// openapi.yaml promises.
 func TestMain(m *testing.M) {
 	if benchChild() || panicChild() {
 		return
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// everythingRan says whether no flag selected some of the tests.
+// everythingRan reports whether no flag selects some of the tests.
 func everythingRan() bool {
 	for _, name := range []string{"test.run", "test.skip", "test.list"} {
 		if flag.Lookup(name).Value.String() != "" {

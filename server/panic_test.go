@@ -19,8 +19,8 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// panicChild runs this process as a server that panics in the handler that a variable names, and
-// sends it a request. It returns only if the server has recovered.
+// panicChild runs this process as a server that panics in the handler that an environment variable
+// names, and sends it a request. It returns only if the server has recovered.
 func panicChild() (is bool) {
 	in := os.Getenv("SLUICE_TEST_PANIC_IN")
 	if in == "" {
@@ -59,8 +59,8 @@ func panicChild() (is bool) {
 // swordfish is a bug.
 func swordfish() error { panic("swordfish") }
 
-// TestAPanicEndsTheProcess wants a bug in a handler not to be recovered: a lock may be held, and
-// then everything would wait for it behind healthy probes.
+// TestAPanicEndsTheProcess wants nobody to recover from a bug in a handler: a lock may be held, and
+// then everything would wait for it while the probes are healthy.
 func TestAPanicEndsTheProcess(t *testing.T) {
 	for in, ends := range map[string]bool{"the API": true, "health": true, "abort": false} {
 		t.Run(in, func(t *testing.T) {

@@ -13,15 +13,15 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// pooledRequest is a request with its answer.
+// pooledRequest is a request with its response.
 type pooledRequest struct {
 	request
 	status                         int
 	contentType, retryAfter, allow string // headers
 }
 
-// pooledRequests are some whose answers differ in all that an answer can have. Each gets the same
-// answer whenever it is asked, while the clock stands still.
+// pooledRequests are requests whose responses differ in everything that a response has. Each gets
+// the same response whenever it is sent, while the clock stands still.
 func pooledRequests() map[string]pooledRequest {
 	get := func(path string) request { return request{method: http.MethodGet}.to(path) }
 	usage, list := get("/v1/accounts/marketing/newsletter"), get("/v1/accounts")
@@ -65,12 +65,12 @@ func pooledRequests() map[string]pooledRequest {
 
 const ofSent, ofUnsent = `{"reservation":"sent"}`, `{"reservation":"unsent"}`
 
-// askAbout is a call about an account in marketing.
+// askAbout returns a call about an account in marketing.
 func askAbout(call, body string) request {
 	return request{body: body}.to("/v1/accounts/marketing/" + call)
 }
 
-// batchOf is a check of each of these accounts.
+// batchOf returns a batch with a check of each of these accounts.
 func batchOf(accounts ...string) request {
 	var checks []string
 	for _, name := range accounts {
@@ -79,9 +79,9 @@ func batchOf(accounts ...string) request {
 	return request{body: `{"checks":[` + strings.Join(checks, ",") + `]}`}.to("/v1/check")
 }
 
-// TestAnswersShareNothing wants each answer to be the same, with all its headers, whichever came
-// before it: answers are pooled, and what one has said the next must not repeat.
-func TestAnswersShareNothing(t *testing.T) {
+// TestResponsesShareNothing wants each response to be the same, with all its headers, whichever
+// request came before it: requests and responses are pooled, and none may keep what another left.
+func TestResponsesShareNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock stands still
 		const minute = limiter.Minute
 		ten := limiter.Policy{Limits: limiter.Limits{minute: 10}}
@@ -105,7 +105,7 @@ func TestAnswersShareNothing(t *testing.T) {
 				t.Fatalf("%s %s: %d %s", before.path, before.body, got.status, got.body)
 			}
 		}
-		pooled, fresh := pooledRequests(), map[string]reply{}
+		pooled, fresh := pooledRequests(), map[string]response{}
 		for name, c := range pooled {
 			runtime.GC() // twice, so that the pools are empty
 			runtime.GC()
@@ -119,10 +119,10 @@ func TestAnswersShareNothing(t *testing.T) {
 		}
 		for earlier := range pooled {
 			for later := range pooled {
-				a.answer(pooled[earlier].request)
-				got, want := a.answer(pooled[later].request), fresh[later]
+				a.callAgain(pooled[earlier].request)
+				got, want := a.callAgain(pooled[later].request), fresh[later]
 				got.t, want.t = nil, nil
-				if diff := cmp.Diff(want, got, cmp.AllowUnexported(reply{})); diff != "" {
+				if diff := cmp.Diff(want, got, cmp.AllowUnexported(response{})); diff != "" {
 					t.Fatalf("%s after %s:\n%s", later, earlier, diff)
 				}
 			}
@@ -130,12 +130,12 @@ func TestAnswersShareNothing(t *testing.T) {
 	})
 }
 
-// answer is call without the contract, which has seen each of them already.
-func (a *api) answer(r request) reply {
+// callAgain is call without the contract, which has seen the request and its response already.
+func (a *api) callAgain(r request) response {
 	a.t.Helper()
 	resp, err := a.send(r)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return readReply(a.t, resp)
+	return readResponse(a.t, resp)
 }

@@ -77,7 +77,7 @@ func TestQueries(t *testing.T) {
 	}
 }
 
-// TestCallsWithoutParameters sends queries to all calls that have no use for one.
+// TestCallsWithoutParameters sends queries to all operations that take none.
 func TestCallsWithoutParameters(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	for _, operation := range server.Operations() {
@@ -127,7 +127,7 @@ func TestCallsWithoutParameters(t *testing.T) {
 	}
 }
 
-// TestARefusedQueryChangesNothing is what made it a fault: the cost was taken for 1.
+// TestARefusedQueryChangesNothing: once such a check was allowed, with a cost of 1.
 func TestARefusedQueryChangesNothing(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	for _, verb := range verbs {

@@ -1,7 +1,11 @@
 package server_test
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,7 +14,7 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// waits are the ways to wait that a denial offers, as times to come back at.
+// waits are the three ways in which a denial says how long to wait. Each returns when to come back.
 var waits = map[string]func(t *testing.T, d httpv1.CheckResponse, header string) time.Time{
 	"until deferredUntil": func(_ *testing.T, d httpv1.CheckResponse, _ string) time.Time {
 		return d.DeferredUntil.Time
@@ -27,8 +31,8 @@ var waits = map[string]func(t *testing.T, d httpv1.CheckResponse, header string)
 	},
 }
 
-// TestWhoWaitsAsToldIsAllowed is the promise of deferredUntil, also where the clock is between two
-// milliseconds when the mail leaves, and again when the next one asks.
+// TestWhoWaitsAsToldIsAllowed is the promise of deferredUntil. It also holds where the clock is
+// between two milliseconds when the mail leaves, or when the next check comes.
 func TestWhoWaitsAsToldIsAllowed(t *testing.T) {
 	fractions := []time.Duration{0, 1, 999_999, 999_500_000}
 	for name, limits := range map[string]limiter.Limits{
@@ -55,8 +59,8 @@ func TestWhoWaitsAsToldIsAllowed(t *testing.T) {
 	}
 }
 
-// waitAsTold sends a mail, asks for another after a while, and comes back when told. It says
-// whether that went well.
+// waitAsTold sends a mail, checks for another after a while, and comes back when told. It reports
+// whether the check is allowed then, and denied a millisecond before.
 func waitAsTold(
 	t *testing.T, limits limiter.Limits, sent, asked time.Duration,
 	back func(*testing.T, httpv1.CheckResponse, string) time.Time,
@@ -83,7 +87,7 @@ func waitAsTold(
 	return false
 }
 
-// TestTheNextSlotIsOne wants a check at a usage's nextSlot to be allowed.
+// TestTheNextSlotIsOne wants a check at the nextSlot of the usage to be allowed.
 func TestTheNextSlotIsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newBubble(t, limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, setup{})
@@ -98,8 +102,8 @@ func TestTheNextSlotIsOne(t *testing.T) {
 	})
 }
 
-// TestAReservationHoldsUntilItExpires wants a commit at the expiresAt that was told, which is
-// rounded down, to be late at most by that rounding.
+// TestAReservationHoldsUntilItExpires wants a commit at expiresAt not to be late: expiresAt is
+// rounded down.
 func TestAReservationHoldsUntilItExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newBubble(t, limiter.Policy{}, setup{})
@@ -111,4 +115,38 @@ func TestAReservationHoldsUntilItExpires(t *testing.T) {
 			t.Errorf("a commit at %v is %s", r.ExpiresAt, got.Outcome)
 		}
 	})
+}
+
+// slowBody is a body that takes its time to come.
+type slowBody struct {
+	io.Reader
+	takes time.Duration
+}
+
+func (b slowBody) Read(p []byte) (int, error) {
+	time.Sleep(b.takes)
+	return b.Reader.Read(p)
+}
+
+// TestASlowRequestIsDecidedAtItsEnd wants the time of a decision to be after the body was read.
+func TestASlowRequestIsDecidedAtItsEnd(t *testing.T) {
+	const takes = time.Second
+	item := `"id":"a","ttlSeconds":60}`
+	for path, body := range map[string]string{
+		"/v1/accounts/marketing/newsletter/check": `{` + item,
+		"/v1/check": `{"checks":[{"namespace":"marketing","name":"newsletter",` + item + `]}`,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newBubble(t, limiter.Policy{}, setup{})
+			slow := slowBody{strings.NewReader(body), takes}
+			r := httptest.NewRequest(http.MethodPost, path, slow)
+			r.Header.Set("Content-Type", "application/json")
+			w := httptest.NewRecorder()
+			a.server.ServeHTTP(w, r)
+			want := time.Now().Add(time.Minute).UTC().Format("2006-01-02T15:04:05.000Z")
+			if got := w.Body.String(); !strings.Contains(got, `"expiresAt":"`+want+`"`) {
+				t.Errorf("%s: got %s, want it to expire at %s", path, got, want)
+			}
+		})
+	}
 }

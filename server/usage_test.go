@@ -159,7 +159,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// pages follows a list to its end, and returns the accounts of each page.
+// pages reads the list to its end, and returns the accounts of each page.
 func (a *api) pages(query string) (pages []string) {
 	a.t.Helper()
 	for more := query; ; {

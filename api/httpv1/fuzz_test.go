@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-mail/sluice/api/httpv1"
 )
 
-// FuzzDecodeBatch is FuzzDecode for lists: whatever is accepted is JSON that the standard decoder
-// reads the same way. What is refused is refused as wrong JSON or as a wrong value.
+// FuzzDecodeBatch is FuzzDecode for batches: what is accepted is JSON that the standard decoder
+// reads the same way. What is refused is a SyntaxError or a Problem.
 func FuzzDecodeBatch(f *testing.F) {
 	for _, seed := range []string{
 		`{"checks":[]}`,
@@ -91,7 +91,8 @@ func integer(t *testing.T, n *json.Number) *int64 {
 	} else {
 		exact.Mul(exact, factor)
 	}
-	switch i := exact.Num(); {
+	i := exact.Num()
+	switch {
 	case !exact.IsInt():
 		t.Fatalf("%s was taken for an integer", n)
 	case i.IsInt64():
