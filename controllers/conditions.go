@@ -13,7 +13,7 @@ import (
 
 // readyCondition is what the status of an account should say, given what the limiter enforces for it (nothing if
 // enforced is false). Settled is false while a valid spec is not in force yet: then there is nothing to say.
-func readyCondition(account *account, policy limiter.Policy, enforced bool) (c metav1.Condition, settled bool) {
+func readyCondition(account *mailAccount, policy limiter.Policy, enforced bool) (c metav1.Condition, settled bool) {
 	c = metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, ObservedGeneration: account.Generation}
 	if problem := account.problem(); problem != nil {
 		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec
@@ -24,7 +24,7 @@ func readyCondition(account *account, policy limiter.Policy, enforced bool) (c m
 		c.Message = fmt.Sprintf("%v. %s", problem, inForce)
 		return c, true
 	}
-	if !enforced || policy != policyOf(&account.Spec) {
+	if !enforced || policy != desiredPolicy(&account.Spec) {
 		return c, false
 	}
 	c.Reason, c.Message = v1alpha1.ReasonLimitsEnforced, "Enforcing "+describe(policy.Limits)+"."
@@ -48,8 +48,8 @@ func describe(limits limiter.Limits) string {
 	return strings.Join(parts, ", ")
 }
 
-// differs says whether the status must be written for it to hold this condition.
-func differs(status *v1alpha1.MailAccountStatus, want metav1.Condition) bool {
+// needsUpdate says whether the status must be written for it to hold this condition.
+func needsUpdate(status *v1alpha1.MailAccountStatus, want metav1.Condition) bool {
 	have := meta.FindStatusCondition(status.Conditions, want.Type)
 	return have == nil || have.Status != want.Status || have.Reason != want.Reason || have.Message != want.Message ||
 		have.ObservedGeneration != want.ObservedGeneration ||

@@ -13,8 +13,8 @@ import (
 )
 
 // accountOf is an account of generation 7 with this spec.
-func accountOf(spec v1alpha1.MailAccountSpec) *account {
-	return &account{MailAccount: v1alpha1.MailAccount{
+func accountOf(spec v1alpha1.MailAccountSpec) *mailAccount {
+	return &mailAccount{MailAccount: v1alpha1.MailAccount{
 		ObjectMeta: metav1.ObjectMeta{Generation: 7}, Spec: spec,
 	}}
 }
@@ -25,7 +25,7 @@ func limitsOf() *v1alpha1.Limits {
 }
 
 // limitedWith has those limits, and an edit.
-func limitedWith(edit func(*v1alpha1.MailAccountSpec)) *account {
+func limitedWith(edit func(*v1alpha1.MailAccountSpec)) *mailAccount {
 	a := accountOf(v1alpha1.MailAccountSpec{Limits: limitsOf()})
 	edit(&a.Spec)
 	return a
@@ -50,7 +50,7 @@ var (
 		func(s *v1alpha1.MailAccountSpec) { s.Limits.PerMinute, s.Limits.PerDay = nil, nil },
 	)
 	unlimited = limitedWith(func(s *v1alpha1.MailAccountSpec) { s.Limits = &v1alpha1.Limits{} })
-	odd       = &account{MailAccount: limited.MailAccount, unreadable: errors.New("spec: is odd")}
+	odd       = &mailAccount{MailAccount: limited.MailAccount, unreadable: errors.New("spec: is odd")}
 )
 
 func TestReadyCondition(t *testing.T) {
@@ -67,7 +67,7 @@ func TestReadyCondition(t *testing.T) {
 	denying := &limiter.Policy{Limits: limiter.Limits{2, 3, 4}, Suspended: true}
 	unsettled := metav1.Condition{}
 	for name, c := range map[string]struct {
-		account *account
+		account *mailAccount
 		policy  *limiter.Policy  // in force, if any is
 		want    metav1.Condition // its status, reason and message
 	}{
@@ -121,14 +121,14 @@ func ready(status metav1.ConditionStatus, reason, message string) metav1.Conditi
 	}
 }
 
-// TestDiffers wants a status to be written again for each field that is not as it should be, and
+// TestNeedsUpdate wants a status to be written again for each field that is not as it should be, and
 // for nothing else.
-func TestDiffers(t *testing.T) {
+func TestNeedsUpdate(t *testing.T) {
 	type status = v1alpha1.MailAccountStatus
 	const other, own = 0, 1 // conditions
 	for name, c := range map[string]struct {
-		edit    func(*status)
-		differs bool
+		edit        func(*status)
+		needsUpdate bool
 	}{
 		"the same": {func(*status) {}, false},
 		"the time of the transition is not looked at": {func(s *status) {
@@ -154,8 +154,8 @@ func TestDiffers(t *testing.T) {
 				Conditions:         []metav1.Condition{{Type: "Other", Status: "False"}, want},
 			}
 			c.edit(status)
-			if got := differs(status, want); got != c.differs {
-				t.Errorf("differs: %v, want %v", got, c.differs)
+			if got := needsUpdate(status, want); got != c.needsUpdate {
+				t.Errorf("needsUpdate: %v, want %v", got, c.needsUpdate)
 			}
 		})
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-func ExampleFolder() {
+func ExampleManifestDir() {
 	dir, err := os.MkdirTemp("", "accounts")
 	if err != nil {
 		panic(err)
@@ -24,7 +24,7 @@ func ExampleFolder() {
 	}
 
 	l := limiter.New(limiter.Options{})
-	folder, err := controllers.NewFolder(context.Background(), dir, l, logr.Discard())
+	folder, err := controllers.NewManifestDir(context.Background(), dir, l, logr.Discard())
 	if err != nil {
 		panic(err)
 	}

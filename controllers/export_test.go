@@ -23,15 +23,15 @@ type Faults struct {
 	Stat, Read, List func(name string) error // nil, or an error; it may block
 }
 
-// NewPolledFolder returns a Folder that follows no events: those come in real time, also where a
+// NewPolledManifestDir returns a ManifestDir that follows no events: those come in real time, also where a
 // test's clock is not.
-func NewPolledFolder(ctx context.Context, path string, l *limiter.Limiter, log logr.Logger, faults Faults) (*Folder, error) {
-	return newFolder(ctx, path, l, log, faulty{realFiles{}, faults})
+func NewPolledManifestDir(ctx context.Context, path string, l *limiter.Limiter, log logr.Logger, faults Faults) (*ManifestDir, error) {
+	return newManifestDir(ctx, path, l, log, faulty{realFiles{}, faults})
 }
 
-// NewWatchedFolder returns a Folder that polls after events alone.
-func NewWatchedFolder(ctx context.Context, path string, l *limiter.Limiter, log logr.Logger) (*Folder, error) {
-	f, err := NewFolder(ctx, path, l, log)
+// NewWatchedManifestDir returns a ManifestDir that polls after events alone.
+func NewWatchedManifestDir(ctx context.Context, path string, l *limiter.Limiter, log logr.Logger) (*ManifestDir, error) {
+	f, err := NewManifestDir(ctx, path, l, log)
 	if err == nil {
 		f.interval = time.Hour
 	}

@@ -35,8 +35,8 @@ type election struct {
 	namespace string
 	times     leaseTimes
 	reader    client.Reader
-	// again gets every account once this replica is elected.
-	again   chan event.GenericEvent
+	// resync gets every account once this replica is elected.
+	resync  chan event.GenericEvent
 	log     logr.Logger
 	leading atomic.Bool
 }
@@ -75,14 +75,14 @@ func (e *election) Start(ctx context.Context) error {
 func (e *election) start(ctx context.Context) {
 	e.leading.Store(true)
 	e.log.Info("this replica writes the status of MailAccounts")
-	var list accountList
+	var list mailAccountList
 	if err := e.reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		e.log.Error(err, "list MailAccounts after the election")
 		return
 	}
 	for i := range list.Items {
 		select {
-		case e.again <- event.GenericEvent{Object: &list.Items[i]}:
+		case e.resync <- event.GenericEvent{Object: &list.Items[i]}:
 		case <-ctx.Done():
 			return
 		}

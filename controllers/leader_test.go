@@ -75,8 +75,8 @@ func newCandidate(t *testing.T, accounts *someAccounts) *candidate {
 	})
 	c.election = &election{
 		config: config, namespace: "kube-public", times: shortTimes, reader: c.accounts,
-		again: make(chan event.GenericEvent),
-		log:   funcr.New(func(_, line string) { c.log <- line }, funcr.Options{}),
+		resync: make(chan event.GenericEvent),
+		log:    funcr.New(func(_, line string) { c.log <- line }, funcr.Options{}),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan error)
@@ -105,12 +105,12 @@ func (c *candidate) waitElected(t *testing.T, want bool) {
 	})
 }
 
-// wantAgain wants these accounts to come again, in this order.
-func (c *candidate) wantAgain(t *testing.T, want ...string) {
+// wantResync wants these accounts to come again, in this order.
+func (c *candidate) wantResync(t *testing.T, want ...string) {
 	t.Helper()
 	for i, name := range want {
 		select {
-		case e := <-c.again:
+		case e := <-c.resync:
 			if got := e.Object.GetNamespace() + "/" + e.Object.GetName(); got != name {
 				t.Errorf("account %d that came again is %s, want %s", i, got, name)
 			}
@@ -166,7 +166,7 @@ func TestElection(t *testing.T) {
 	first := newCandidate(t, &someAccounts{names: []string{"n/a", "n/b"}})
 	first.waitElected(t, true)
 	first.wantLogged(t, begins)
-	first.wantAgain(t, "n/a", "n/b")
+	first.wantResync(t, "n/a", "n/b")
 	seconds := int32(shortTimes.duration / time.Second)
 	if _, lease := leaseOf(t); *lease.Spec.LeaseDurationSeconds != seconds {
 		t.Errorf("the lease is %+v", lease.Spec)
@@ -186,7 +186,7 @@ func TestElection(t *testing.T) {
 	first.stop()
 	second.waitElected(t, true)
 	second.wantLogged(t, begins)
-	second.wantAgain(t, "n/a") // and n/c, in vain
+	second.wantResync(t, "n/a") // and n/c, in vain
 	first.wantLogged(t, ends)
 	if first.elected() {
 		t.Error("the first has stopped, and leads")
@@ -198,7 +198,7 @@ func TestElection(t *testing.T) {
 	second.accounts.set("n/d", "n/e")
 	takeLease(t, "")
 	second.waitElected(t, true)
-	second.wantAgain(t, "n/d", "n/e")
+	second.wantResync(t, "n/d", "n/e")
 
 	second.stop()
 	_, lease := leaseOf(t)

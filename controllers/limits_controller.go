@@ -15,13 +15,13 @@ import (
 type limitsReconciler struct {
 	reader  client.Reader
 	limiter *limiter.Limiter
-	load    *initialLoad
+	gate    *readinessGate
 }
 
 // Reconcile brings one account into the limiter, or out of it.
 func (r *limitsReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	log, key := ctrl.LoggerFrom(ctx), keyOf(req.NamespacedName)
-	var account account
+	var account mailAccount
 	switch err := r.reader.Get(ctx, req.NamespacedName, &account); {
 	case apierrors.IsNotFound(err):
 		log.V(1).Info("account purged", "entries", r.limiter.Purge(key))
@@ -31,13 +31,13 @@ func (r *limitsReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		// The limits in force stay, but not those of an object that is gone.
 		r.limiter.PurgeUnlessUID(key, string(account.UID))
 		log.Info("invalid MailAccount left as it was", "problem", account.problem().Error())
-	case r.limiter.Apply(key, string(account.UID), policyOf(&account.Spec)):
+	case r.limiter.Apply(key, string(account.UID), desiredPolicy(&account.Spec)):
 		log.V(1).Info("limits in force", "generation", account.Generation)
 	}
-	r.load.done(req.NamespacedName)
+	r.gate.done(req.NamespacedName)
 	return ctrl.Result{}, nil
 }
 
 func (r *limitsReconciler) setup(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("limits").For(&account{}).WithOptions(controllerOptions(1)).Complete(r)
+	return ctrl.NewControllerManagedBy(mgr).Named("limits").For(&mailAccount{}).WithOptions(controllerOptions(1)).Complete(r)
 }

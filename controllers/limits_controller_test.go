@@ -69,12 +69,12 @@ func TestLimitsReconciler(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l, at := limiter.New(limiter.Options{}), limiter.Instant{Mono: 1}
 			key := limiter.Key{Namespace: "marketing", Name: "newsletter"}
-			load := newInitialLoad(
+			gate := newReadinessGate(
 				&firstList{names: []string{"marketing/newsletter"}},
 				l,
 				logr.Discard(),
 			)
-			if err := load.Start(t.Context()); err != nil {
+			if err := gate.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			l.Apply(key, c.uid, limiter.Policy{Limits: limiter.Limits{limiter.Minute: 5}})
@@ -83,14 +83,14 @@ func TestLimitsReconciler(t *testing.T) {
 				t.Fatal(err)
 			}
 			reader := &oneAccount{object: objectWith(c.spec), err: c.err}
-			reconciler := &limitsReconciler{reader: reader, limiter: l, load: load}
+			reconciler := &limitsReconciler{reader: reader, limiter: l, gate: gate}
 			name := nameOf("marketing/newsletter")
 			result, err := reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: name})
 			fails := c.want != nil && c.want.fails
 			if (err != nil) != fails || result != (ctrl.Result{}) {
 				t.Errorf("it returned %+v, %v", result, err)
 			}
-			if waits := len(load.pending) > 0; waits != fails {
+			if waits := len(gate.pending) > 0; waits != fails {
 				t.Errorf("the first load still waits for it: %v", waits)
 			}
 			c.want.hold(t, l, key, at)

@@ -40,7 +40,7 @@ func (r *statusReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	if !r.elected() {
 		return ctrl.Result{}, nil // all accounts come again after the election
 	}
-	var account account
+	var account mailAccount
 	if err := r.client.Get(ctx, req.NamespacedName, &account); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -49,7 +49,7 @@ func (r *statusReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	if !settled {
 		return ctrl.Result{RequeueAfter: settleInterval}, nil
 	}
-	if !differs(&account.Status, want) {
+	if !needsUpdate(&account.Status, want) {
 		return ctrl.Result{}, nil
 	}
 	if err := r.apply(ctx, &account, want); err != nil {
@@ -61,12 +61,12 @@ func (r *statusReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	r.announce(&account, want)
+	r.recordEvent(&account, want)
 	return ctrl.Result{}, nil
 }
 
 // apply writes the condition. Its transition time moves only when its status changes.
-func (r *statusReconciler) apply(ctx context.Context, account *account, want metav1.Condition) error {
+func (r *statusReconciler) apply(ctx context.Context, account *mailAccount, want metav1.Condition) error {
 	want.LastTransitionTime = metav1.Now()
 	if have := meta.FindStatusCondition(account.Status.Conditions, want.Type); have != nil && have.Status == want.Status {
 		want.LastTransitionTime = have.LastTransitionTime
@@ -81,8 +81,8 @@ func (r *statusReconciler) apply(ctx context.Context, account *account, want met
 		fieldOwner, client.ForceOwnership)
 }
 
-// announce records an event if the readiness has changed.
-func (r *statusReconciler) announce(account *account, now metav1.Condition) {
+// recordEvent records an event if the readiness has changed.
+func (r *statusReconciler) recordEvent(account *mailAccount, now metav1.Condition) {
 	if meta.IsStatusConditionPresentAndEqual(account.Status.Conditions, now.Type, now.Status) {
 		return
 	}
@@ -94,8 +94,8 @@ func (r *statusReconciler) announce(account *account, now metav1.Condition) {
 }
 
 // setup adds the controller. What comes on again is reconciled like a change: it is how an election is followed up.
-func (r *statusReconciler) setup(mgr ctrl.Manager, again <-chan event.GenericEvent) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("status").For(&account{}).
-		WatchesRawSource(source.Channel(again, &handler.EnqueueRequestForObject{})).
+func (r *statusReconciler) setup(mgr ctrl.Manager, resync <-chan event.GenericEvent) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("status").For(&mailAccount{}).
+		WatchesRawSource(source.Channel(resync, &handler.EnqueueRequestForObject{})).
 		WithOptions(controllerOptions(4)).Complete(r)
 }

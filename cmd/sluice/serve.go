@@ -185,7 +185,7 @@ func (c *config) accountsSource(
 	ctx context.Context, l *limiter.Limiter, log logr.Logger,
 ) (manager.Runnable, error) {
 	if c.accounts != "" {
-		return controllers.NewFolder(ctx, c.accounts, l, log)
+		return controllers.NewManifestDir(ctx, c.accounts, l, log)
 	}
 	config, err := kubeconfig.GetConfig()
 	if err != nil {

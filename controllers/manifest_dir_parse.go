@@ -49,6 +49,6 @@ func (p *parsed) parse() {
 		account := &content.Accounts[i]
 		// A clone keeps no more of the file in memory than the name.
 		key := limiter.Key{Namespace: strings.Clone(account.Namespace), Name: strings.Clone(account.Name)}
-		p.accounts = append(p.accounts, declaration{key, policyOf(&account.Spec)})
+		p.accounts = append(p.accounts, declaration{key, desiredPolicy(&account.Spec)})
 	}
 }

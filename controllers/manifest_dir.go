@@ -23,19 +23,19 @@ const (
 	breath = 100 * time.Millisecond
 )
 
-// folderUID is the uid of all accounts from a folder: there, an account lives as long as its name
+// manifestDirUID is the uid of all accounts from a folder: there, an account lives as long as its name
 // is in a file.
-const folderUID = "folder"
+const manifestDirUID = "folder"
 
-// Folder makes the limiter enforce the MailAccounts in the *.yaml, *.yml and *.json files of a
+// ManifestDir makes the limiter enforce the MailAccounts in the *.yaml, *.yml and *.json files of a
 // folder, not of its subfolders. It polls them, and is woken by the events of the file system where
 // there are any.
 //
-//   - folder_files.go, folder_reader.go: observe the folder.
-//   - folder_parse.go: the accounts of a file's content.
-//   - folder_state.go: decides what is in force, given what was observed and when.
-//   - folder_watch.go: wakes.
-type Folder struct {
+//   - manifest_dir_files.go, manifest_dir_reader.go: observe the folder.
+//   - manifest_dir_parse.go: the accounts of a file's content.
+//   - manifest_dir_state.go: decides what is in force, given what was observed and when.
+//   - manifest_dir_watch.go: wakes.
+type ManifestDir struct {
 	path    string
 	limiter *limiter.Limiter
 	log     logr.Logger
@@ -43,17 +43,17 @@ type Folder struct {
 	reader   *reader
 	watcher  *watcher // nil: polled only
 	interval time.Duration
-	state    *folderState
-	first    map[string]reading      // what NewFolder found
+	state    *dirState
+	first    map[string]reading      // what NewManifestDir found
 	accounts map[limiter.Key]inForce // in the limiter
 	failing  bool                    // the last poll failed
 	opened   bool
 }
 
-// NewFolder returns a Folder for a path, or an error if it cannot be read. It waits for a folder
+// NewManifestDir returns a ManifestDir for a path, or an error if it cannot be read. It waits for a folder
 // that does not answer, until the context ends.
-func NewFolder(ctx context.Context, path string, l *limiter.Limiter, log logr.Logger) (*Folder, error) {
-	f, err := newFolder(ctx, path, l, log, realFiles{})
+func NewManifestDir(ctx context.Context, path string, l *limiter.Limiter, log logr.Logger) (*ManifestDir, error) {
+	f, err := newManifestDir(ctx, path, l, log, realFiles{})
 	if err != nil {
 		return nil, err
 	}
@@ -61,13 +61,13 @@ func NewFolder(ctx context.Context, path string, l *limiter.Limiter, log logr.Lo
 	return f, nil
 }
 
-func newFolder(
+func newManifestDir(
 	ctx context.Context, path string, l *limiter.Limiter, log logr.Logger, files fileSystem,
-) (*Folder, error) {
+) (*ManifestDir, error) {
 	path = filepath.Clean(path)
-	f := &Folder{
+	f := &ManifestDir{
 		path: path, limiter: l, log: log,
-		reader: newReader(path, files), interval: pollInterval, state: newFolderState(),
+		reader: newReader(path, files), interval: pollInterval, state: newDirState(),
 	}
 	for {
 		var err error
@@ -84,7 +84,7 @@ func newFolder(
 
 // Start loads the folder and follows its changes until the context ends. It then returns at once,
 // whatever files do not answer.
-func (f *Folder) Start(ctx context.Context) error {
+func (f *ManifestDir) Start(ctx context.Context) error {
 	f.failing = false
 	f.advance(f.first, time.Now(), 0)
 	f.first = nil
@@ -115,7 +115,7 @@ func (f *Folder) Start(ctx context.Context) error {
 }
 
 // pause waits for the next poll, and reports whether there is one.
-func (f *Folder) pause(ctx context.Context, wake <-chan struct{}, polled time.Time) bool {
+func (f *ManifestDir) pause(ctx context.Context, wake <-chan struct{}, polled time.Time) bool {
 	at := polled.Add(max(f.interval, min(pollShare*f.reader.cost, longestInterval)))
 	if due, ok := f.state.due(settle); ok && due.Before(at) {
 		at = due
@@ -142,7 +142,7 @@ func (f *Folder) pause(ctx context.Context, wake <-chan struct{}, polled time.Ti
 	}
 }
 
-func (f *Folder) failed(err error) {
+func (f *ManifestDir) failed(err error) {
 	if !f.failing {
 		f.log.Error(err, "the folder of accounts cannot be read; its accounts stay in force")
 	}
@@ -150,7 +150,7 @@ func (f *Folder) failed(err error) {
 }
 
 // advance takes up what a poll found. It opens the limiter once each file has been right.
-func (f *Folder) advance(changes map[string]reading, now time.Time, settle time.Duration) {
+func (f *ManifestDir) advance(changes map[string]reading, now time.Time, settle time.Duration) {
 	d := f.state.advance(changes, now, settle)
 	for _, n := range d.notes {
 		f.tell(n)
@@ -174,12 +174,12 @@ func (f *Folder) advance(changes map[string]reading, now time.Time, settle time.
 
 // enforce brings the limiter to these accounts. It leaves alone those that are in force as they
 // are.
-func (f *Folder) enforce(accounts map[limiter.Key]inForce) (changed, removed int) {
+func (f *ManifestDir) enforce(accounts map[limiter.Key]inForce) (changed, removed int) {
 	for key, account := range accounts {
 		if before, ok := f.accounts[key]; ok && before.policy == account.policy {
 			continue
 		}
-		if f.limiter.Apply(key, folderUID, account.policy) {
+		if f.limiter.Apply(key, manifestDirUID, account.policy) {
 			changed++
 		}
 	}
@@ -193,7 +193,7 @@ func (f *Folder) enforce(accounts map[limiter.Key]inForce) (changed, removed int
 	return changed, removed
 }
 
-func (f *Folder) tell(n note) {
+func (f *ManifestDir) tell(n note) {
 	consequence := "its accounts are unknown until it is put right"
 	switch {
 	case n.held:

@@ -67,9 +67,9 @@ func TestOnlyChangedFilesAreRead(t *testing.T) {
 	}
 }
 
-// TestWatchingAnotherFolder: where a folder is replaced, the new one is watched, as soon as a poll
+// TestWatchingAnotherDir: where a folder is replaced, the new one is watched, as soon as a poll
 // has told of it.
-func TestWatchingAnotherFolder(t *testing.T) {
+func TestWatchingAnotherDir(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "accounts")
 	w := newWatcher(dir, logr.Discard())
 	go w.run(t.Context())
@@ -149,7 +149,7 @@ func BenchmarkIdlePoll(b *testing.B) {
 func BenchmarkEdit(b *testing.B) {
 	dir := b.TempDir()
 	writeAccounts(b, dir, 10_000)
-	f, err := newFolder(b.Context(), dir, limiter.New(limiter.Options{}), logr.Discard(), realFiles{})
+	f, err := newManifestDir(b.Context(), dir, limiter.New(limiter.Options{}), logr.Discard(), realFiles{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -164,12 +164,12 @@ func BenchmarkEdit(b *testing.B) {
 func BenchmarkLoad(b *testing.B) {
 	dir := b.TempDir()
 	writeAccounts(b, dir, 10_000)
-	f, err := newFolder(b.Context(), dir, limiter.New(limiter.Options{}), logr.Discard(), realFiles{})
+	f, err := newManifestDir(b.Context(), dir, limiter.New(limiter.Options{}), logr.Discard(), realFiles{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		f.state = newFolderState()
+		f.state = newDirState()
 		f.advance(f.first, time.Now(), 0)
 	}
 }

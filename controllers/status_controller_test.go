@@ -75,13 +75,13 @@ func TestStatusOfManySteps(t *testing.T) {
 	w.wantEvents()
 
 	// As an older schema would let it be.
-	w.seen = func(a *account) { a.unreadable = errors.New("spec: is odd") }
+	w.seen = func(a *mailAccount) { a.unreadable = errors.New("spec: is odd") }
 	w.settles(1)
 	const odd = "spec: is odd. The limits before this change stay in force."
 	w.wantReady("False", "InvalidSpec", odd)
 	w.wantEvents("Warning InvalidSpec Reconcile " + odd)
 	w.settles(0)
-	w.seen = func(a *account) { a.unreadable = errors.New("spec: is odder") }
+	w.seen = func(a *mailAccount) { a.unreadable = errors.New("spec: is odder") }
 	w.settles(1)
 	const odder = "spec: is odder. The limits before this change stay in force."
 	w.wantReady("False", "InvalidSpec", odder)
@@ -176,7 +176,7 @@ func TestStatusOfItsObjectAlone(t *testing.T) {
 		w.before = func() error { w.delete(); return nil }
 		w.settles(1)
 		w.wantEvents()
-		err := w.client.Get(t.Context(), client.ObjectKeyFromObject(w.account), &account{})
+		err := w.client.Get(t.Context(), client.ObjectKeyFromObject(w.account), &mailAccount{})
 		if !apierrors.IsNotFound(err) {
 			t.Errorf("there is a ghost of it: %v", err)
 		}
@@ -193,7 +193,7 @@ func TestStatusOfAStaleCache(t *testing.T) {
 	w.wantEvents(readyEvent)
 	since := w.ready().LastTransitionTime
 	version := w.account.ResourceVersion
-	w.seen = func(a *account) { a.MailAccount = *stale.DeepCopy() }
+	w.seen = func(a *mailAccount) { a.MailAccount = *stale.DeepCopy() }
 	if result, err := w.reconcile(1); err != nil || result.RequeueAfter != settleInterval {
 		t.Errorf("it returned %+v, %v", result, err)
 	}

@@ -16,7 +16,7 @@ import (
 // timeline is a folder's state at a time of the test's own.
 type timeline struct {
 	t     *testing.T
-	state *folderState
+	state *dirState
 	now   time.Time
 	last  decision // the last one that changed something
 }
@@ -24,7 +24,7 @@ type timeline struct {
 // newTimeline begins with some files.
 func newTimeline(t *testing.T, changes map[string]reading) *timeline {
 	t.Helper()
-	l := &timeline{t: t, state: newFolderState(), now: time.Unix(1_000_000, 0)}
+	l := &timeline{t: t, state: newDirState(), now: time.Unix(1_000_000, 0)}
 	l.last = l.state.advance(changes, l.now, 0)
 	if !l.last.changed {
 		t.Fatal("the beginning decides nothing")

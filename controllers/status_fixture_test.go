@@ -24,10 +24,10 @@ type written struct {
 	client     client.Client // the test's own
 	reconciler *statusReconciler
 	events     chan string
-	account    *account
-	applies    int            // how many statuses were sent
-	seen       func(*account) // changes what the reconciler reads
-	before     func() error   // comes before a status is sent
+	account    *mailAccount
+	applies    int                // how many statuses were sent
+	seen       func(*mailAccount) // changes what the reconciler reads
+	before     func() error       // comes before a status is sent
 }
 
 // newWritten creates an account with this limit, and has the limiter enforce it.
@@ -56,7 +56,7 @@ func newWritten(t *testing.T, name string) *written {
 func (w *written) get(ctx context.Context, c client.WithWatch, k client.ObjectKey,
 	into client.Object, opts ...client.GetOption) error {
 	err := c.Get(ctx, k, into, opts...)
-	if a, ok := into.(*account); ok && err == nil && w.seen != nil {
+	if a, ok := into.(*mailAccount); ok && err == nil && w.seen != nil {
 		w.seen(a)
 	}
 	return err
@@ -76,7 +76,7 @@ func (w *written) apply(ctx context.Context, c client.Client, subresource string
 // create makes an account that is gone after the test.
 func (w *written) create(name string, limit int32) {
 	w.t.Helper()
-	w.account = &account{MailAccount: v1alpha1.MailAccount{
+	w.account = &mailAccount{MailAccount: v1alpha1.MailAccount{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"},
 		Spec:       v1alpha1.MailAccountSpec{Limits: &v1alpha1.Limits{PerMinute: &limit}},
 	}}
@@ -85,7 +85,7 @@ func (w *written) create(name string, limit int32) {
 	}
 	created := w.account.DeepCopy()
 	w.t.Cleanup(func() {
-		err := w.client.Delete(context.Background(), &account{MailAccount: *created})
+		err := w.client.Delete(context.Background(), &mailAccount{MailAccount: *created})
 		if client.IgnoreNotFound(err) != nil {
 			w.t.Error(err)
 		}
@@ -102,7 +102,7 @@ func (w *written) delete() {
 // enforce has the limiter enforce what the account says.
 func (w *written) enforce() {
 	key := keyOf(client.ObjectKeyFromObject(w.account))
-	w.reconciler.limiter.Apply(key, string(w.account.UID), policyOf(&w.account.Spec))
+	w.reconciler.limiter.Apply(key, string(w.account.UID), desiredPolicy(&w.account.Spec))
 }
 
 // change patches the spec, and has the limiter enforce it.

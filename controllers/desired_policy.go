@@ -7,8 +7,8 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// policyOf is the limiter's word for a valid spec.
-func policyOf(spec *v1alpha1.MailAccountSpec) limiter.Policy {
+// desiredPolicy is the limiter's word for a valid spec.
+func desiredPolicy(spec *v1alpha1.MailAccountSpec) limiter.Policy {
 	p := limiter.Policy{Suspended: spec.Suspend != nil && *spec.Suspend}
 	if spec.Behavior == v1alpha1.BehaviorReject {
 		p.Behavior = limiter.Reject

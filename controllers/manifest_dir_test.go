@@ -27,23 +27,23 @@ type folder struct {
 	written int
 }
 
-func inFolder(t *testing.T, files map[string]string, test func(*folder)) {
+func inDir(t *testing.T, files map[string]string, test func(*folder)) {
 	t.Helper()
-	inFaultyFolder(t, controllers.Faults{}, func(f *folder) {
+	inFaultyDir(t, controllers.Faults{}, func(f *folder) {
 		for name, content := range files {
 			f.write(name, content)
 		}
 	}, test)
 }
 
-// inFaultyFolder prepares a folder, follows it, and tests. Faults must be over when test returns.
-func inFaultyFolder(t *testing.T, faults controllers.Faults, prepare, test func(*folder)) {
+// inFaultyDir prepares a folder, follows it, and tests. Faults must be over when test returns.
+func inFaultyDir(t *testing.T, faults controllers.Faults, prepare, test func(*folder)) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		f := &folder{t: t, dir: dir, limiter: limiter.New(limiter.Options{}), log: &lines{}}
 		prepare(f)
-		source, err := controllers.NewPolledFolder(t.Context(), dir, f.limiter, f.log.logger(), faults)
+		source, err := controllers.NewPolledManifestDir(t.Context(), dir, f.limiter, f.log.logger(), faults)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,8 +127,8 @@ func manifest(name, limit string) string {
 	return "apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\nmetadata: {name: " + name + ", namespace: \"n\"}\nspec:\n  limits:\n    perMinute: " + limit + "\n"
 }
 
-func TestFolderIsFollowed(t *testing.T) {
-	inFolder(t, map[string]string{
+func TestManifestDirIsFollowed(t *testing.T) {
+	inDir(t, map[string]string{
 		"a.yaml":      manifest("a", "1") + "---\n" + manifest("b", "2"),
 		"c.json":      `{"apiVersion":"sluice.dev/v1alpha1","kind":"MailAccount","metadata":{"name":"c","namespace":"n"},"spec":{"limits":{"perMinute":3}}}`,
 		"README.md":   "not a manifest",
@@ -177,13 +177,13 @@ func TestFolderIsFollowed(t *testing.T) {
 	})
 }
 
-func TestFolderReadsListsItemByItem(t *testing.T) {
+func TestManifestDirReadsListsItemByItem(t *testing.T) {
 	item := func(name, limit string) string {
 		return "- " + strings.ReplaceAll(strings.TrimSpace(manifest(name, limit)), "\n", "\n  ") + "\n"
 	}
 	list := "apiVersion: v1\nkind: List\nmetadata: {resourceVersion: \"\"}\nitems:\n"
 	accounts := "apiVersion: sluice.dev/v1alpha1\nkind: MailAccountList\nitems:\n"
-	inFolder(t, map[string]string{
+	inDir(t, map[string]string{
 		"list.yaml":  list + item("a", "1") + "- {apiVersion: v1, kind: Secret, metadata: {name: s}}\n" + item("b", "2"),
 		"typed.yaml": accounts + item("c", "3") + "- {metadata: {name: d, namespace: \"n\"}, spec: {limits: {perMinute: 4}}}\n",
 	}, func(f *folder) {
@@ -200,7 +200,7 @@ func TestFolderReadsListsItemByItem(t *testing.T) {
 }
 
 // While a manifest is not understood, what it held stays in force, and others are followed.
-func TestFolderKeepsWhatAFileHeld(t *testing.T) {
+func TestManifestDirKeepsWhatAFileHeld(t *testing.T) {
 	for name, tc := range map[string]struct {
 		damage   func(f *folder, path string)
 		harmless bool // in a file that has held no account
@@ -221,7 +221,7 @@ func TestFolderKeepsWhatAFileHeld(t *testing.T) {
 		"is a device": {func(f *folder, path string) { f.do(os.Remove(path), os.Symlink("/dev/zero", path)) }, false},
 	} {
 		t.Run("a file that "+name, func(t *testing.T) {
-			inFolder(t, map[string]string{"a.yaml": manifest("a", "1"), "b.yaml": manifest("b", "1")}, func(f *folder) {
+			inDir(t, map[string]string{"a.yaml": manifest("a", "1"), "b.yaml": manifest("b", "1")}, func(f *folder) {
 				f.send("a")
 				tc.damage(f, f.path("a.yaml"))
 				f.write("b.yaml", manifest("b", "2"))
@@ -242,7 +242,7 @@ func TestFolderKeepsWhatAFileHeld(t *testing.T) {
 			})
 		})
 		t.Run("at the start, a file that "+name, func(t *testing.T) {
-			inFaultyFolder(t, controllers.Faults{}, func(f *folder) {
+			inFaultyDir(t, controllers.Faults{}, func(f *folder) {
 				f.write("a.yaml", manifest("a", "1"))
 				f.write("b.yaml", manifest("b", "1"))
 				tc.damage(f, f.path("a.yaml"))
@@ -263,8 +263,8 @@ func TestFolderKeepsWhatAFileHeld(t *testing.T) {
 	}
 }
 
-func TestFolderDoesNotTrustAFileBeingWritten(t *testing.T) {
-	inFolder(t, map[string]string{"a.yaml": manifest("a", "1")}, func(f *folder) {
+func TestManifestDirDoesNotTrustAFileBeingWritten(t *testing.T) {
+	inDir(t, map[string]string{"a.yaml": manifest("a", "1")}, func(f *folder) {
 		for range 20 { // editors that empty a file, or take it away, and write it a moment later
 			f.send("a")
 			f.write("a.yaml", "")
@@ -287,8 +287,8 @@ func TestFolderDoesNotTrustAFileBeingWritten(t *testing.T) {
 
 // An edit that leaves size and times as they were is found for as long as that can happen by
 // accident.
-func TestFolderReadsAgainWhatHasJustChanged(t *testing.T) {
-	inFolder(t, nil, func(f *folder) {
+func TestManifestDirReadsAgainWhatHasJustChanged(t *testing.T) {
+	inDir(t, nil, func(f *folder) {
 		at := time.Unix(1_000_000, 0)
 		f.write("a.yaml", manifest("a", "1"))
 		f.do(os.Chtimes(f.path("a.yaml"), at, at))
@@ -304,7 +304,7 @@ func TestFolderReadsAgainWhatHasJustChanged(t *testing.T) {
 }
 
 // A mounted ConfigMap is swapped as a whole: its files are links through ..data, which is renamed.
-func TestFolderOfAMountedConfigMap(t *testing.T) {
+func TestManifestDirOfAMountedConfigMap(t *testing.T) {
 	publish := func(f *folder, version string, files map[string]string) {
 		f.do(os.Mkdir(f.path("..v"+version), 0o700))
 		for name, content := range files {
@@ -312,7 +312,7 @@ func TestFolderOfAMountedConfigMap(t *testing.T) {
 		}
 		f.do(os.Symlink("..v"+version, f.path("..data_tmp")), os.Rename(f.path("..data_tmp"), f.path("..data")))
 	}
-	inFaultyFolder(t, controllers.Faults{}, func(f *folder) {
+	inFaultyDir(t, controllers.Faults{}, func(f *folder) {
 		publish(f, "1", map[string]string{"a.yaml": manifest("a", "1"), "b.yaml": manifest("b", "1")})
 		f.do(os.Symlink("..data/a.yaml", f.path("a.yaml")), os.Symlink("..data/b.yaml", f.path("b.yaml")))
 	}, func(f *folder) {
@@ -331,8 +331,8 @@ func TestFolderOfAMountedConfigMap(t *testing.T) {
 	})
 }
 
-func TestFolderThatGoesAwayChangesNothing(t *testing.T) {
-	inFolder(t, map[string]string{"a.yaml": manifest("a", "1")}, func(f *folder) {
+func TestManifestDirThatGoesAwayChangesNothing(t *testing.T) {
+	inDir(t, map[string]string{"a.yaml": manifest("a", "1")}, func(f *folder) {
 		f.do(os.Rename(f.dir, f.dir+".away"))
 		f.after(time.Hour)
 		f.want("without the folder", "a", 1)
@@ -346,26 +346,26 @@ func TestFolderThatGoesAwayChangesNothing(t *testing.T) {
 	})
 }
 
-func TestFolderThatIsMissing(t *testing.T) {
-	_, err := controllers.NewFolder(t.Context(), filepath.Join(t.TempDir(), "nope"), limiter.New(limiter.Options{}), (&lines{}).logger())
+func TestManifestDirThatIsMissing(t *testing.T) {
+	_, err := controllers.NewManifestDir(t.Context(), filepath.Join(t.TempDir(), "nope"), limiter.New(limiter.Options{}), (&lines{}).logger())
 	if err == nil || !strings.Contains(err.Error(), "nope: no such file or directory") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestEmptyFolderOpens(t *testing.T) {
-	inFolder(t, nil, func(f *folder) {
+func TestEmptyManifestDirOpens(t *testing.T) {
+	inDir(t, nil, func(f *folder) {
 		if !f.limiter.Loaded() {
 			t.Error("it did not open on an empty folder")
 		}
 	})
 }
 
-// TestFolderIsWokenByEvents in real time, by a folder that would poll again in an hour.
-func TestFolderIsWokenByEvents(t *testing.T) {
+// TestManifestDirIsWokenByEvents in real time, by a folder that would poll again in an hour.
+func TestManifestDirIsWokenByEvents(t *testing.T) {
 	f := &folder{t: t, dir: t.TempDir(), limiter: limiter.New(limiter.Options{}), log: &lines{}}
 	f.write("a.yaml", manifest("a", "1"))
-	source, err := controllers.NewWatchedFolder(t.Context(), f.dir, f.limiter, f.log.logger())
+	source, err := controllers.NewWatchedManifestDir(t.Context(), f.dir, f.limiter, f.log.logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -431,7 +431,7 @@ func TestBrokenManifestsSayWhere(t *testing.T) {
 		"the second document":      {head + "  limits: {}\n---\n" + head + "  limits:\n    perDay: 0", "x.yaml:14: spec.limits.perDay"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inFolder(t, map[string]string{"x.yaml": c.manifest}, func(f *folder) {
+			inDir(t, map[string]string{"x.yaml": c.manifest}, func(f *folder) {
 				if !f.log.contains(strings.ReplaceAll(c.want, `"`, `\"`)) || f.limiter.Loaded() {
 					t.Errorf("loaded %v, the log is\n%swant %s", f.limiter.Loaded(), f.log.text.String(), c.want)
 				}
@@ -440,9 +440,9 @@ func TestBrokenManifestsSayWhere(t *testing.T) {
 	}
 }
 
-// TestSamplesFromAFolder wants the folder to think of the samples as the API server does; see
+// TestSamplesFromAManifestDir wants the folder to think of the samples as the API server does; see
 // api/v1alpha1.
-func TestSamplesFromAFolder(t *testing.T) {
+func TestSamplesFromAManifestDir(t *testing.T) {
 	for kind, valid := range map[string]bool{"valid": true, "invalid": false} {
 		files, err := filepath.Glob(filepath.Join(controlplane.Root, "config", "samples", kind, "*.yaml"))
 		if err != nil || len(files) == 0 {
@@ -454,7 +454,7 @@ func TestSamplesFromAFolder(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				inFolder(t, map[string]string{"x.yaml": string(content)}, func(f *folder) {
+				inDir(t, map[string]string{"x.yaml": string(content)}, func(f *folder) {
 					if f.limiter.Loaded() != valid {
 						t.Errorf("taken up: %v, want %v\n%s", f.limiter.Loaded(), valid, f.log.text.String())
 					}
@@ -465,7 +465,7 @@ func TestSamplesFromAFolder(t *testing.T) {
 }
 
 func TestAccountDeclaredTwice(t *testing.T) {
-	inFolder(t, map[string]string{"1.yaml": manifest("a", "1"), "2.yaml": manifest("a", "2")}, func(f *folder) {
+	inDir(t, map[string]string{"1.yaml": manifest("a", "1"), "2.yaml": manifest("a", "2")}, func(f *folder) {
 		f.want("declared twice", "a", 1)
 		if !f.log.contains("declared twice") {
 			t.Error("the log does not tell")

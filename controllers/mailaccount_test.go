@@ -45,16 +45,16 @@ func TestAnyAccountIsRead(t *testing.T) {
 		"an unknown behavior":         {`{"limits":{},"behavior":"Drop"}`, unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var read account
+			var read mailAccount
 			if err := json.Unmarshal([]byte(objectWith(c.spec)), &read); err != nil {
 				t.Fatal(err)
 			}
-			copied, ok := read.DeepCopyObject().(*account)
+			copied, ok := read.DeepCopyObject().(*mailAccount)
 			if !ok {
 				t.Fatal("the copy is of another type")
 			}
-			original := &accountList{Items: []account{read}}
-			list, ok := original.DeepCopyObject().(*accountList)
+			original := &mailAccountList{Items: []mailAccount{read}}
+			list, ok := original.DeepCopyObject().(*mailAccountList)
 			if !ok || len(list.Items) != 1 {
 				t.Fatalf("the copy of a list is %+v", list)
 			}
@@ -69,7 +69,7 @@ func TestAnyAccountIsRead(t *testing.T) {
 }
 
 // wantRead wants the object of objectWith, with this problem.
-func wantRead(t *testing.T, what string, a *account, problem string) {
+func wantRead(t *testing.T, what string, a *mailAccount, problem string) {
 	t.Helper()
 	var got string
 	if err := a.problem(); err != nil {
@@ -102,7 +102,7 @@ func wantRead(t *testing.T, what string, a *account, problem string) {
 
 // TestNothingOddIsEnforced wants nothing to be taken over of a spec that cannot be read as a whole.
 func TestNothingOddIsEnforced(t *testing.T) {
-	var read account
+	var read mailAccount
 	odd := objectWith(`{"limits":{"perHour":3,"perDay":"two"}}`)
 	if err := json.Unmarshal([]byte(odd), &read); err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestNothingOddIsEnforced(t *testing.T) {
 // TestOddStatus wants an object to be read also if its status is not one, and if it is not even
 // named to be an error.
 func TestOddStatus(t *testing.T) {
-	var read account
+	var read mailAccount
 	odd := `{"metadata":{"name":"odd"},"spec":{"limits":{}},"status":"odd"}`
 	if err := json.Unmarshal([]byte(odd), &read); err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestOddStatus(t *testing.T) {
 	}
 	unnamed := map[string]string{"no metadata": `{"metadata":"odd"}`, "no object": `[]`}
 	for name, body := range unnamed {
-		if err := json.Unmarshal([]byte(body), &account{}); err == nil {
+		if err := json.Unmarshal([]byte(body), &mailAccount{}); err == nil {
 			t.Errorf("%s: it was read", name)
 		}
 	}

@@ -30,12 +30,12 @@ func (f *firstList) List(_ context.Context, into client.ObjectList, _ ...client.
 	if f.meanwhile != nil {
 		f.meanwhile()
 	}
-	list, ok := into.(*accountList)
+	list, ok := into.(*mailAccountList)
 	if !ok {
 		return fmt.Errorf("a list of %T", into)
 	}
 	for _, name := range f.names {
-		var a account
+		var a mailAccount
 		a.Namespace, a.Name, _ = strings.Cut(name, "/")
 		list.Items = append(list.Items, a)
 	}
@@ -47,9 +47,9 @@ func nameOf(s string) types.NamespacedName {
 	return types.NamespacedName{Namespace: namespace, Name: name}
 }
 
-// TestInitialLoad opens the limiter at the very step at which every account of the first list is
+// TestReadinessGate opens the limiter at the very step at which every account of the first list is
 // reconciled. A step is an account that was reconciled, or the list.
-func TestInitialLoad(t *testing.T) {
+func TestReadinessGate(t *testing.T) {
 	const list = "list"
 	for name, c := range map[string]struct{ names, steps string }{ // it opens with the last step
 		"no account":                            {"", "list"},
@@ -69,7 +69,7 @@ func TestInitialLoad(t *testing.T) {
 			note := func(_, line string) { logged = append(logged, line) }
 			log := funcr.New(note, funcr.Options{})
 			first, l := &firstList{names: strings.Fields(c.names)}, limiter.New(limiter.Options{})
-			load := newInitialLoad(first, l, log)
+			gate := newReadinessGate(first, l, log)
 			first.meanwhile = func() {
 				if l.Loaded() {
 					t.Error("the limiter is open before the list is known")
@@ -81,19 +81,19 @@ func TestInitialLoad(t *testing.T) {
 				}
 				switch step {
 				case list:
-					if err := load.Start(t.Context()); err != nil {
+					if err := gate.Start(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 				case "while":
-					first.meanwhile = func() { load.done(nameOf("n/a")) }
+					first.meanwhile = func() { gate.done(nameOf("n/a")) }
 				default:
-					load.done(nameOf(step))
+					gate.done(nameOf(step))
 				}
 			}
 			if !l.Loaded() {
 				t.Fatal("the limiter is not open after the last step")
 			}
-			load.done(nameOf("n/later"))
+			gate.done(nameOf("n/later"))
 			if len(logged) != 1 || !strings.Contains(logged[0], "all limits are loaded") {
 				t.Errorf("it was logged: %q", logged)
 			}
@@ -101,21 +101,21 @@ func TestInitialLoad(t *testing.T) {
 	}
 }
 
-// TestInitialLoadFails wants the limiter to stay closed, and the process to hear of it, if the
+// TestReadinessGateFails wants the limiter to stay closed, and the process to hear of it, if the
 // first list cannot be had.
-func TestInitialLoadFails(t *testing.T) {
+func TestReadinessGateFails(t *testing.T) {
 	for name, err := range map[string]error{
 		"the cache does not sync": errors.New("timed out waiting for the cache"),
 		"nothing is found":        apierrors.NewNotFound(schema.GroupResource{}, ""),
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := limiter.New(limiter.Options{})
-			load := newInitialLoad(&firstList{err: err}, l, logr.Discard())
-			load.done(nameOf("n/a"))
-			if got := load.Start(t.Context()); !errors.Is(got, err) {
+			gate := newReadinessGate(&firstList{err: err}, l, logr.Discard())
+			gate.done(nameOf("n/a"))
+			if got := gate.Start(t.Context()); !errors.Is(got, err) {
 				t.Errorf("it returned %v", got)
 			}
-			load.done(nameOf("n/a"))
+			gate.done(nameOf("n/a"))
 			if l.Loaded() {
 				t.Error("the limiter is open")
 			}

@@ -23,9 +23,9 @@ const (
 
 var errNoDocument = errors.New("holds no document any more; remove the file to remove its accounts")
 
-// folderState decides which accounts of a folder are in force. It reads no file and no clock, and
+// dirState decides which accounts of a folder are in force. It reads no file and no clock, and
 // changes no limiter.
-type folderState struct {
+type dirState struct {
 	files   map[string]*fileState
 	waiting map[string]waiting
 	leaving map[limiter.Key]leaving
@@ -60,8 +60,8 @@ type note struct {
 	held    bool // what the file held before stays in force
 }
 
-func newFolderState() *folderState {
-	return &folderState{
+func newDirState() *dirState {
+	return &dirState{
 		files:   map[string]*fileState{},
 		waiting: map[string]waiting{},
 		leaving: map[limiter.Key]leaving{},
@@ -81,7 +81,7 @@ type decision struct {
 // time. A reading counts once it has stood for the time to settle.
 //
 // A poll that failed is no observation: then nothing may change, and advance is not called.
-func (s *folderState) advance(
+func (s *dirState) advance(
 	changes map[string]reading, now time.Time, settle time.Duration,
 ) (d decision) {
 	d.changed, s.begun = !s.begun, true
@@ -112,7 +112,7 @@ func (s *folderState) advance(
 }
 
 // settled removes the readings that count now from those that wait, and returns them by name.
-func (s *folderState) settled(now time.Time, settle time.Duration) []parsed {
+func (s *dirState) settled(now time.Time, settle time.Duration) []parsed {
 	var count []parsed
 	moving := s.mayHaveMoved(now, settle)
 	for _, name := range slices.Sorted(maps.Keys(s.waiting)) {
@@ -137,7 +137,7 @@ func (w *waiting) due(settle time.Duration) time.Time {
 
 // mayHaveMoved reports whether a new file has not counted yet. It may hold what a file that is gone
 // held.
-func (s *folderState) mayHaveMoved(now time.Time, settle time.Duration) bool {
+func (s *dirState) mayHaveMoved(now time.Time, settle time.Duration) bool {
 	for name, w := range s.waiting {
 		if !w.gone && s.files[name] == nil && now.Before(w.due(settle)) {
 			return true
@@ -147,7 +147,7 @@ func (s *folderState) mayHaveMoved(now time.Time, settle time.Duration) bool {
 }
 
 // take makes a reading count.
-func (s *folderState) take(p parsed, now time.Time) note {
+func (s *dirState) take(p parsed, now time.Time) note {
 	if p.gone {
 		delete(s.files, p.name)
 		maps.DeleteFunc(s.leaving, func(_ limiter.Key, l leaving) bool { return l.file == p.name })
@@ -172,7 +172,7 @@ func (s *folderState) take(p parsed, now time.Time) note {
 }
 
 // complete reports whether each file has been right once.
-func (s *folderState) complete() bool {
+func (s *dirState) complete() bool {
 	for _, file := range s.files {
 		if !file.read {
 			return false
@@ -182,7 +182,7 @@ func (s *folderState) complete() bool {
 }
 
 // due is when the state changes though no file does. There is none if it does not.
-func (s *folderState) due(settle time.Duration) (at time.Time, ok bool) {
+func (s *dirState) due(settle time.Duration) (at time.Time, ok bool) {
 	sooner := func(t time.Time) {
 		if !ok || t.Before(at) {
 			at, ok = t, true
@@ -214,7 +214,7 @@ type twice struct {
 // inForce are the policies in force. Of several files that declare an account, the first by name
 // holds; what a broken file held comes after all that right files say. An account that some file
 // declares is not leaving.
-func (s *folderState) inForce() (map[limiter.Key]inForce, []twice) {
+func (s *dirState) inForce() (map[limiter.Key]inForce, []twice) {
 	accounts := make(map[limiter.Key]inForce, len(s.files))
 	var duplicates []twice
 	for _, name := range s.byPrecedence() {
@@ -236,7 +236,7 @@ func (s *folderState) inForce() (map[limiter.Key]inForce, []twice) {
 	return accounts, duplicates
 }
 
-func (s *folderState) byPrecedence() []string {
+func (s *dirState) byPrecedence() []string {
 	names, broken := make([]string, 0, len(s.files)), []string(nil)
 	for name, file := range s.files {
 		if file.problem == nil {

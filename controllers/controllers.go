@@ -31,7 +31,7 @@ type Options struct {
 // NewScheme returns a scheme with all types that the controllers use, and MailAccounts as they read them.
 func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	addAccounts(scheme)
+	addMailAccounts(scheme)
 	return scheme, clientgoscheme.AddToScheme(scheme)
 }
 
@@ -42,18 +42,18 @@ func CacheOptions() cache.Options {
 
 // Add makes a manager run the controllers, from when its cluster serves MailAccounts.
 func Add(mgr ctrl.Manager, o Options) error {
-	return mgr.Add(&starter{mgr, o})
+	return mgr.Add(&crdWaiter{mgr, o})
 }
 
-// starter waits for the cluster and for the CustomResourceDefinition, and then adds the controllers. Added any sooner
+// crdWaiter waits for the cluster and for the CustomResourceDefinition, and then adds the controllers. Added any sooner
 // they would give up after a while; there is no point in that, as checks are answered with 503 meanwhile.
-type starter struct {
+type crdWaiter struct {
 	mgr     manager.Manager
 	options Options
 }
 
 // NeedLeaderElection is false: every replica needs the limits.
-func (s *starter) NeedLeaderElection() bool { return false }
+func (w *crdWaiter) NeedLeaderElection() bool { return false }
 
 // probeInterval is how often the cluster is asked, and reportInterval how often its failure is logged.
 const (
@@ -62,13 +62,13 @@ const (
 )
 
 // Start adds the controllers as soon as the cluster serves MailAccounts.
-func (s *starter) Start(ctx context.Context) error {
-	log := s.mgr.GetLogger()
+func (w *crdWaiter) Start(ctx context.Context) error {
+	log := w.mgr.GetLogger()
 	var reported time.Time
 	for {
-		err := s.probe(ctx)
+		err := w.probe(ctx)
 		if err == nil {
-			return s.add()
+			return w.add()
 		}
 		if time.Since(reported) > reportInterval {
 			log.Error(err, "waiting for the cluster; checks are answered with 503 until then")
@@ -83,19 +83,19 @@ func (s *starter) Start(ctx context.Context) error {
 }
 
 // probe asks the API server, not the cache, for one MailAccount.
-func (s *starter) probe(ctx context.Context) error {
+func (w *crdWaiter) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	err := s.mgr.GetAPIReader().List(ctx, &accountList{}, client.Limit(1))
+	err := w.mgr.GetAPIReader().List(ctx, &mailAccountList{}, client.Limit(1))
 	switch {
 	case err == nil:
 		return nil
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
 		return fmt.Errorf("the CustomResourceDefinition mailaccounts.sluice.dev is not installed (kubectl apply -k config/crd, or the chart with crds.enabled=true): %w", err)
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
-		return fmt.Errorf("the API server at %s does not let Sluice read MailAccounts (config/rbac has the role it needs): %w", s.mgr.GetConfig().Host, err)
+		return fmt.Errorf("the API server at %s does not let Sluice read MailAccounts (config/rbac has the role it needs): %w", w.mgr.GetConfig().Host, err)
 	}
-	return fmt.Errorf("the API server at %s cannot be reached: %w", s.mgr.GetConfig().Host, err)
+	return fmt.Errorf("the API server at %s cannot be reached: %w", w.mgr.GetConfig().Host, err)
 }
 
 // controllerOptions are those of all controllers. They run on every replica; where the election
@@ -108,23 +108,23 @@ func controllerOptions(concurrency int) controller.Options {
 	}
 }
 
-func (s *starter) add() error {
-	mgr, log := s.mgr, s.mgr.GetLogger()
-	load := newInitialLoad(mgr.GetCache(), s.options.Limiter, log)
-	limits := &limitsReconciler{reader: mgr.GetClient(), limiter: s.options.Limiter, load: load}
+func (w *crdWaiter) add() error {
+	mgr, log := w.mgr, w.mgr.GetLogger()
+	gate := newReadinessGate(mgr.GetCache(), w.options.Limiter, log)
+	limits := &limitsReconciler{reader: mgr.GetClient(), limiter: w.options.Limiter, gate: gate}
 	status := &statusReconciler{
-		client: mgr.GetClient(), limiter: s.options.Limiter, events: mgr.GetEventRecorder("sluice"),
+		client: mgr.GetClient(), limiter: w.options.Limiter, events: mgr.GetEventRecorder("sluice"),
 		elected: func() bool { return true },
 	}
-	again := make(chan event.GenericEvent)
-	errs := []error{limits.setup(mgr), mgr.Add(load)}
-	if s.options.LeaseNamespace != "" {
+	resync := make(chan event.GenericEvent)
+	errs := []error{limits.setup(mgr), mgr.Add(gate)}
+	if w.options.LeaseNamespace != "" {
 		e := &election{
-			config: mgr.GetConfig(), namespace: s.options.LeaseNamespace, times: defaultLeaseTimes,
-			reader: mgr.GetClient(), again: again, log: log,
+			config: mgr.GetConfig(), namespace: w.options.LeaseNamespace, times: defaultLeaseTimes,
+			reader: mgr.GetClient(), resync: resync, log: log,
 		}
 		status.elected = e.elected
 		errs = append(errs, mgr.Add(e))
 	}
-	return errors.Join(append(errs, status.setup(mgr, again))...)
+	return errors.Join(append(errs, status.setup(mgr, resync))...)
 }

@@ -18,7 +18,7 @@ import (
 
 // Calls that fail, and calls that hang. A file whose calls hang is not followed, others are, and
 // Start returns.
-func TestFolderWithFaults(t *testing.T) {
+func TestManifestDirWithFaults(t *testing.T) {
 	for name, tc := range map[string]struct {
 		hang  bool
 		stats bool // the fault is that of stat, otherwise of read
@@ -42,7 +42,7 @@ func TestFolderWithFaults(t *testing.T) {
 			if tc.stats {
 				faults = controllers.Faults{Stat: fault}
 			}
-			inFaultyFolder(t, faults, func(f *folder) {
+			inFaultyDir(t, faults, func(f *folder) {
 				over = make(chan struct{}) // of this bubble
 				f.write("a.yaml", manifest("a", "1"))
 				f.write("b.yaml", manifest("b", "1"))
@@ -73,7 +73,7 @@ func TestFolderWithFaults(t *testing.T) {
 	}
 }
 
-func TestFolderStopsWhileCallsHang(t *testing.T) {
+func TestManifestDirStopsWhileCallsHang(t *testing.T) {
 	for name, hangs := range map[string]func(call, base string) bool{
 		"about one file":     func(call, base string) bool { return call == "stat" && base == "a.yaml" },
 		"about all files":    func(call, _ string) bool { return call == "read" },
@@ -99,7 +99,7 @@ func TestFolderStopsWhileCallsHang(t *testing.T) {
 					f.write(fmt.Sprintf("f%d.yaml", i), manifest("f"+strconv.Itoa(i), "1"))
 				}
 				f.write("a.yaml", manifest("a", "1"))
-				source, err := controllers.NewPolledFolder(t.Context(), dir, f.limiter, f.log.logger(),
+				source, err := controllers.NewPolledManifestDir(t.Context(), dir, f.limiter, f.log.logger(),
 					controllers.Faults{Stat: fault("stat"), Read: fault("read"), List: fault("list")})
 				if err != nil {
 					t.Fatal(err)
@@ -128,14 +128,14 @@ func TestFolderStopsWhileCallsHang(t *testing.T) {
 }
 
 // A folder that hangs at the start is waited for, until the context ends.
-func TestFolderThatHangsAtTheStart(t *testing.T) {
+func TestManifestDirThatHangsAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		over := make(chan struct{})
 		defer close(over)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		log := &lines{}
-		_, err := controllers.NewPolledFolder(ctx, "/", limiter.New(limiter.Options{}), log.logger(),
+		_, err := controllers.NewPolledManifestDir(ctx, "/", limiter.New(limiter.Options{}), log.logger(),
 			controllers.Faults{List: func(string) error { <-over; return nil }})
 		if !errors.Is(err, context.DeadlineExceeded) || log.count("does not answer") != 1 {
 			t.Errorf("got %v, the log is %s", err, log.text.String())
@@ -144,11 +144,11 @@ func TestFolderThatHangsAtTheStart(t *testing.T) {
 }
 
 // More files hang than there may be threads that wait for them: it neither opens nor forgets.
-func TestFolderOfWhichEveryFileHangs(t *testing.T) {
+func TestManifestDirOfWhichEveryFileHangs(t *testing.T) {
 	over := make(chan struct{})
 	var dead atomic.Bool
 	dead.Store(true)
-	inFaultyFolder(t, controllers.Faults{Stat: func(string) error {
+	inFaultyDir(t, controllers.Faults{Stat: func(string) error {
 		if dead.Load() {
 			<-over
 		}

@@ -9,16 +9,16 @@ import (
 	"github.com/sluice-mail/sluice/manifest"
 )
 
-// account is a MailAccount as read from the cluster. Unlike the type of the API it is read from whatever is there: an
+// mailAccount is a MailAccount as read from the cluster. Unlike the type of the API it is read from whatever is there: an
 // object of an older schema whose spec does not fit the type (a limit of 2^31, or a word) has unreadable set. Otherwise
 // one such object would fail the list that holds it, and with it every other account.
-type account struct {
+type mailAccount struct {
 	v1alpha1.MailAccount
 	unreadable error
 }
 
 // UnmarshalJSON reads the object, or at least which one it is, and what its status says.
-func (a *account) UnmarshalJSON(body []byte) error {
+func (a *mailAccount) UnmarshalJSON(body []byte) error {
 	err := kjson.UnmarshalCaseSensitivePreserveInts(body, &a.MailAccount)
 	if err == nil {
 		return nil
@@ -30,7 +30,7 @@ func (a *account) UnmarshalJSON(body []byte) error {
 	if e := kjson.UnmarshalCaseSensitivePreserveInts(body, &named); e != nil {
 		return e
 	}
-	*a = account{unreadable: manifest.Readable(err)}
+	*a = mailAccount{unreadable: manifest.Readable(err)}
 	a.TypeMeta, a.ObjectMeta = named.TypeMeta, named.ObjectMeta
 	// Without its status the object would look as if nobody had told its owner yet, each time that it is looked at.
 	var told struct {
@@ -43,7 +43,7 @@ func (a *account) UnmarshalJSON(body []byte) error {
 }
 
 // problem is why the spec cannot be enforced, or nil.
-func (a *account) problem() error {
+func (a *mailAccount) problem() error {
 	if a.unreadable != nil {
 		return a.unreadable
 	}
@@ -54,29 +54,29 @@ func (a *account) problem() error {
 }
 
 // DeepCopyObject returns a copy.
-func (a *account) DeepCopyObject() runtime.Object {
-	return &account{MailAccount: *a.DeepCopy(), unreadable: a.unreadable}
+func (a *mailAccount) DeepCopyObject() runtime.Object {
+	return &mailAccount{MailAccount: *a.DeepCopy(), unreadable: a.unreadable}
 }
 
-// accountList is a list of them.
-type accountList struct {
+// mailAccountList is a list of them.
+type mailAccountList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata"`
-	Items           []account `json:"items"`
+	Items           []mailAccount `json:"items"`
 }
 
 // DeepCopyObject returns a copy.
-func (l *accountList) DeepCopyObject() runtime.Object {
-	out := &accountList{TypeMeta: l.TypeMeta, ListMeta: *l.DeepCopy(), Items: make([]account, len(l.Items))}
+func (l *mailAccountList) DeepCopyObject() runtime.Object {
+	out := &mailAccountList{TypeMeta: l.TypeMeta, ListMeta: *l.DeepCopy(), Items: make([]mailAccount, len(l.Items))}
 	for i := range l.Items {
-		out.Items[i] = account{MailAccount: *l.Items[i].DeepCopy(), unreadable: l.Items[i].unreadable}
+		out.Items[i] = mailAccount{MailAccount: *l.Items[i].DeepCopy(), unreadable: l.Items[i].unreadable}
 	}
 	return out
 }
 
-// addAccounts makes a scheme read MailAccounts leniently.
-func addAccounts(scheme *runtime.Scheme) {
-	scheme.AddKnownTypeWithName(v1alpha1.SchemeGroupVersion.WithKind("MailAccount"), &account{})
-	scheme.AddKnownTypeWithName(v1alpha1.SchemeGroupVersion.WithKind("MailAccountList"), &accountList{})
+// addMailAccounts makes a scheme read MailAccounts leniently.
+func addMailAccounts(scheme *runtime.Scheme) {
+	scheme.AddKnownTypeWithName(v1alpha1.SchemeGroupVersion.WithKind("MailAccount"), &mailAccount{})
+	scheme.AddKnownTypeWithName(v1alpha1.SchemeGroupVersion.WithKind("MailAccountList"), &mailAccountList{})
 	metav1.AddToGroupVersion(scheme, v1alpha1.SchemeGroupVersion)
 }
