@@ -11,20 +11,27 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// readyCondition is what the status of an account should say, given what the limiter enforces for it (nothing if
-// enforced is false). Settled is false while a valid spec is not in force yet: then there is nothing to say.
-func readyCondition(account *mailAccount, policy limiter.Policy, enforced bool) (c metav1.Condition, settled bool) {
-	c = metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, ObservedGeneration: account.Generation}
-	if problem := account.problem(); problem != nil {
+// readyCondition returns the condition that the status of an account should have, given the policy
+// in force, if there is one. It is not settled while the desired policy is not in force yet.
+func readyCondition(
+	account *mailAccount, policy limiter.Policy, inForce bool,
+) (c metav1.Condition, settled bool) {
+	c = metav1.Condition{
+		Type:               v1alpha1.ConditionReady,
+		Status:             metav1.ConditionTrue,
+		ObservedGeneration: account.Generation,
+	}
+	desired, problem := account.desiredPolicy()
+	if problem != nil {
 		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec
-		inForce := "No limits are in force, and checks are answered with 404."
-		if enforced {
-			inForce = "The limits before this change stay in force."
+		consequence := "No limits are in force, and checks are answered with 404."
+		if inForce {
+			consequence = "The limits before this change stay in force."
 		}
-		c.Message = fmt.Sprintf("%v. %s", problem, inForce)
+		c.Message = fmt.Sprintf("%v. %s", problem, consequence)
 		return c, true
 	}
-	if !enforced || policy != desiredPolicy(&account.Spec) {
+	if !inForce || policy != desired {
 		return c, false
 	}
 	c.Reason, c.Message = v1alpha1.ReasonLimitsEnforced, "Enforcing "+describe(policy.Limits)+"."
@@ -48,10 +55,15 @@ func describe(limits limiter.Limits) string {
 	return strings.Join(parts, ", ")
 }
 
-// needsUpdate says whether the status must be written for it to hold this condition.
+// needsUpdate reports whether the status does not hold the wanted condition. The time of the last
+// transition does not matter.
 func needsUpdate(status *v1alpha1.MailAccountStatus, want metav1.Condition) bool {
 	have := meta.FindStatusCondition(status.Conditions, want.Type)
-	return have == nil || have.Status != want.Status || have.Reason != want.Reason || have.Message != want.Message ||
+	return have == nil ||
+		have.Status != want.Status ||
+		have.Reason != want.Reason ||
+		have.Message != want.Message ||
 		have.ObservedGeneration != want.ObservedGeneration ||
-		status.ObservedGeneration == nil || *status.ObservedGeneration != want.ObservedGeneration
+		status.ObservedGeneration == nil ||
+		*status.ObservedGeneration != want.ObservedGeneration
 }

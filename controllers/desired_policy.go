@@ -7,8 +7,12 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// desiredPolicy is the limiter's word for a valid spec.
-func desiredPolicy(spec *v1alpha1.MailAccountSpec) limiter.Policy {
+// desiredPolicy returns the policy that a spec asks for. An invalid spec asks for none: it is an
+// error, and what was in force stays in force.
+func desiredPolicy(spec *v1alpha1.MailAccountSpec) (limiter.Policy, error) {
+	if errs := spec.Validate(); errs != nil {
+		return limiter.Policy{}, errs.ToAggregate()
+	}
 	p := limiter.Policy{Suspended: spec.Suspend != nil && *spec.Suspend}
 	if spec.Behavior == v1alpha1.BehaviorReject {
 		p.Behavior = limiter.Reject
@@ -16,14 +20,48 @@ func desiredPolicy(spec *v1alpha1.MailAccountSpec) limiter.Policy {
 	if spec.DeferTo == v1alpha1.DeferToWindowBoundary {
 		p.DeferTo = limiter.WindowBoundary
 	}
-	if limits := spec.Limits; limits != nil {
-		for w, limit := range []*int32{limiter.Minute: limits.PerMinute, limiter.Hour: limits.PerHour, limiter.Day: limits.PerDay} {
-			if limit != nil {
-				p.Limits[w] = int64(*limit)
-			}
-		}
+	setLimit(&p, limiter.Minute, spec.Limits.PerMinute)
+	setLimit(&p, limiter.Hour, spec.Limits.PerHour)
+	setLimit(&p, limiter.Day, spec.Limits.PerDay)
+	return p, nil
+}
+
+// setLimit sets the limit of a window, unless there is none.
+func setLimit(p *limiter.Policy, w limiter.Window, limit *int32) {
+	if limit != nil {
+		p.Limits[w] = int64(*limit)
 	}
-	return p
+}
+
+// desiredPolicy returns the policy that the object asks for. An object that cannot be read asks for
+// none, like one with an invalid spec.
+func (a *mailAccount) desiredPolicy() (limiter.Policy, error) {
+	if a.unreadable != nil {
+		return limiter.Policy{}, a.unreadable
+	}
+	return desiredPolicy(&a.Spec)
+}
+
+// enforce makes the limiter enforce the desired policy, and reports whether that changed the policy
+// in force. If there is no desired policy, the one in force stays, but not that of an object which
+// had the same name and is gone.
+func (a *mailAccount) enforce(l *limiter.Limiter) (changed bool, err error) {
+	key, uid := a.key(), string(a.UID)
+	policy, err := a.desiredPolicy()
+	if err != nil {
+		l.PurgeUnlessUID(key, uid)
+		return false, err
+	}
+	return l.Apply(key, uid, policy), nil
+}
+
+// policyInForce returns the policy that the limiter enforces for this very object, if it does.
+func (a *mailAccount) policyInForce(l *limiter.Limiter) (limiter.Policy, bool) {
+	return l.PolicyInForce(a.key(), string(a.UID))
+}
+
+func (a *mailAccount) key() limiter.Key {
+	return limiter.Key{Namespace: a.Namespace, Name: a.Name}
 }
 
 func keyOf(n types.NamespacedName) limiter.Key {

@@ -10,8 +10,8 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// limitsReconciler makes the limiter enforce what MailAccounts say. It runs on every replica, elected or not, and is
-// the only one that changes accounts of the limiter.
+// limitsReconciler makes the limiter enforce what MailAccounts say. It runs on every replica,
+// elected or not, and nothing else changes the limiter's accounts.
 type limitsReconciler struct {
 	reader  client.Reader
 	limiter *limiter.Limiter
@@ -20,24 +20,31 @@ type limitsReconciler struct {
 
 // Reconcile brings one account into the limiter, or out of it.
 func (r *limitsReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	log, key := ctrl.LoggerFrom(ctx), keyOf(req.NamespacedName)
+	log := ctrl.LoggerFrom(ctx)
 	var account mailAccount
-	switch err := r.reader.Get(ctx, req.NamespacedName, &account); {
+	err := r.reader.Get(ctx, req.NamespacedName, &account)
+	switch {
 	case apierrors.IsNotFound(err):
-		log.V(1).Info("account purged", "entries", r.limiter.Purge(key))
+		log.V(1).Info("account purged", "entries", r.limiter.Purge(keyOf(req.NamespacedName)))
 	case err != nil:
 		return ctrl.Result{}, err
-	case account.problem() != nil:
-		// The limits in force stay, but not those of an object that is gone.
-		r.limiter.PurgeUnlessUID(key, string(account.UID))
-		log.Info("invalid MailAccount left as it was", "problem", account.problem().Error())
-	case r.limiter.Apply(key, string(account.UID), desiredPolicy(&account.Spec)):
-		log.V(1).Info("limits in force", "generation", account.Generation)
+	default:
+		changed, problem := account.enforce(r.limiter)
+		if problem != nil {
+			log.Info("invalid MailAccount left as it was", "problem", problem.Error())
+		}
+		if changed {
+			log.V(1).Info("limits in force", "generation", account.Generation)
+		}
 	}
 	r.gate.done(req.NamespacedName)
 	return ctrl.Result{}, nil
 }
 
 func (r *limitsReconciler) setup(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("limits").For(&mailAccount{}).WithOptions(controllerOptions(1)).Complete(r)
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("limits").
+		For(&mailAccount{}).
+		WithOptions(controllerOptions(1)).
+		Complete(r)
 }

@@ -42,17 +42,6 @@ func (a *mailAccount) UnmarshalJSON(body []byte) error {
 	return nil
 }
 
-// problem is why the spec cannot be enforced, or nil.
-func (a *mailAccount) problem() error {
-	if a.unreadable != nil {
-		return a.unreadable
-	}
-	if errs := a.Spec.Validate(); errs != nil {
-		return errs.ToAggregate()
-	}
-	return nil
-}
-
 // DeepCopyObject returns a copy.
 func (a *mailAccount) DeepCopyObject() runtime.Object {
 	return &mailAccount{MailAccount: *a.DeepCopy(), unreadable: a.unreadable}

@@ -72,7 +72,7 @@ func TestAnyAccountIsRead(t *testing.T) {
 func wantRead(t *testing.T, what string, a *mailAccount, problem string) {
 	t.Helper()
 	var got string
-	if err := a.problem(); err != nil {
+	if _, err := a.desiredPolicy(); err != nil {
 		got = err.Error()
 	}
 	if !strings.HasPrefix(got, problem) || (got == "") != (problem == "") {
@@ -120,7 +120,7 @@ func TestOddStatus(t *testing.T) {
 	if err := json.Unmarshal([]byte(odd), &read); err != nil {
 		t.Fatal(err)
 	}
-	err := read.problem()
+	_, err := read.desiredPolicy()
 	if read.Name != "odd" || err == nil ||
 		!strings.HasPrefix(err.Error(), "status: must be of type") {
 		t.Errorf("it is %+v, %v", read.ObjectMeta, err)

@@ -47,8 +47,15 @@ func (p *parsed) parse() {
 	p.problem, p.documents = err, content.Documents
 	for i := range content.Accounts {
 		account := &content.Accounts[i]
+		policy, err := desiredPolicy(&account.Spec)
+		if err != nil {
+			p.problem = err
+			return
+		}
 		// A clone keeps no more of the file in memory than the name.
-		key := limiter.Key{Namespace: strings.Clone(account.Namespace), Name: strings.Clone(account.Name)}
-		p.accounts = append(p.accounts, declaration{key, desiredPolicy(&account.Spec)})
+		key := limiter.Key{
+			Namespace: strings.Clone(account.Namespace), Name: strings.Clone(account.Name),
+		}
+		p.accounts = append(p.accounts, declaration{key, policy})
 	}
 }

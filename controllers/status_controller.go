@@ -44,8 +44,8 @@ func (r *statusReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	if err := r.client.Get(ctx, req.NamespacedName, &account); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	policy, enforced := r.limiter.PolicyInForce(keyOf(req.NamespacedName), string(account.UID))
-	want, settled := readyCondition(&account, policy, enforced)
+	policy, inForce := account.policyInForce(r.limiter)
+	want, settled := readyCondition(&account, policy, inForce)
 	if !settled {
 		return ctrl.Result{RequeueAfter: settleInterval}, nil
 	}

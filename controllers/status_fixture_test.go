@@ -101,8 +101,10 @@ func (w *written) delete() {
 
 // enforce has the limiter enforce what the account says.
 func (w *written) enforce() {
-	key := keyOf(client.ObjectKeyFromObject(w.account))
-	w.reconciler.limiter.Apply(key, string(w.account.UID), desiredPolicy(&w.account.Spec))
+	w.t.Helper()
+	if _, err := w.account.enforce(w.reconciler.limiter); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // change patches the spec, and has the limiter enforce it.
