@@ -109,22 +109,30 @@ func controllerOptions(concurrency int) controller.Options {
 }
 
 func (w *crdWaiter) add() error {
-	mgr, log := w.mgr, w.mgr.GetLogger()
-	gate := newReadinessGate(mgr.GetCache(), w.options.Limiter, log)
-	limits := &limitsReconciler{reader: mgr.GetClient(), limiter: w.options.Limiter, gate: gate}
-	status := &statusReconciler{
-		client: mgr.GetClient(), limiter: w.options.Limiter, events: mgr.GetEventRecorder("sluice"),
-		elected: func() bool { return true },
-	}
+	mgr, log, l := w.mgr, w.mgr.GetLogger(), w.options.Limiter
+	elected := func() bool { return true }
 	resync := make(chan event.GenericEvent)
-	errs := []error{limits.setup(mgr), mgr.Add(gate)}
+	gate := newReadinessGate(mgr.GetCache(), l, log)
+	runnables := []manager.Runnable{gate}
 	if w.options.LeaseNamespace != "" {
 		e := &election{
 			config: mgr.GetConfig(), namespace: w.options.LeaseNamespace, times: defaultLeaseTimes,
 			reader: mgr.GetClient(), resync: resync, log: log,
 		}
-		status.elected = e.elected
-		errs = append(errs, mgr.Add(e))
+		elected = e.elected
+		runnables = append(runnables, e)
 	}
-	return errors.Join(append(errs, status.setup(mgr, resync))...)
+	notifier := &statusNotifier{limiter: l, elected: elected}
+	limits := &limitsReconciler{
+		reader: mgr.GetClient(), limiter: l, gate: gate, inForce: notifier.inForce,
+	}
+	status := &statusReconciler{
+		client: mgr.GetClient(), limiter: l, events: mgr.GetEventRecorder("sluice"),
+		elected: elected,
+	}
+	errs := []error{limits.setup(mgr), status.setup(mgr, resync, notifier)}
+	for _, r := range runnables {
+		errs = append(errs, mgr.Add(r))
+	}
+	return errors.Join(errs...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,6 +17,8 @@ type limitsReconciler struct {
 	reader  client.Reader
 	limiter *limiter.Limiter
 	gate    *readinessGate
+	// inForce is called after another policy of an account has come into force.
+	inForce func(types.NamespacedName)
 }
 
 // Reconcile brings one account into the limiter, or out of it.
@@ -35,6 +38,7 @@ func (r *limitsReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		}
 		if changed {
 			log.V(1).Info("limits in force", "generation", account.Generation)
+			r.inForce(req.NamespacedName)
 		}
 	}
 	r.gate.done(req.NamespacedName)

@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -39,6 +40,7 @@ func (o *oneAccount) Get(
 func TestLimitsReconciler(t *testing.T) {
 	const (
 		valid   = `{"limits":{"perMinute":2}}`
+		same    = `{"limits":{"perMinute":5}}`
 		invalid = `{"limits":{"perMinute":0}}`
 		odd     = `{"limits":{"perMinute":"two"}}`
 	)
@@ -55,16 +57,18 @@ func TestLimitsReconciler(t *testing.T) {
 		spec string // of the object
 		err  error  // there is no object to be read
 		want *kept
+		told bool // that a policy came into force
 	}{
-		"another limit is in force":                     {"uid-1", valid, nil, &kept{limit: 2, used: 1}},
-		"another object starts empty":                   {"uid-0", valid, nil, &kept{limit: 2}},
-		"an invalid spec leaves all as it was":          {"uid-1", invalid, nil, before},
-		"an odd spec leaves all as it was":              {"uid-1", odd, nil, before},
-		"another object with an invalid spec has none":  {"uid-0", invalid, nil, none},
-		"another object with an odd spec has none":      {"uid-0", odd, nil, none},
-		"an object that is gone has none":               {"uid-1", "", gone, none},
-		"one that cannot be read now leaves all, also":  {"uid-1", "", away, again},
-		"one of another uid that cannot be read, still": {"uid-0", "", away, again},
+		"another limit is in force":                     {"uid-1", valid, nil, &kept{limit: 2, used: 1}, true},
+		"the same limit tells of nothing":               {"uid-1", same, nil, before, false},
+		"another object starts empty":                   {"uid-0", valid, nil, &kept{limit: 2}, true},
+		"an invalid spec leaves all as it was":          {"uid-1", invalid, nil, before, false},
+		"an odd spec leaves all as it was":              {"uid-1", odd, nil, before, false},
+		"another object with an invalid spec has none":  {"uid-0", invalid, nil, none, false},
+		"another object with an odd spec has none":      {"uid-0", odd, nil, none, false},
+		"an object that is gone has none":               {"uid-1", "", gone, none, false},
+		"one that cannot be read now leaves all, also":  {"uid-1", "", away, again, false},
+		"one of another uid that cannot be read, still": {"uid-0", "", away, again, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, at := limiter.New(limiter.Options{}), limiter.Instant{Mono: 1}
@@ -83,12 +87,22 @@ func TestLimitsReconciler(t *testing.T) {
 				t.Fatal(err)
 			}
 			reader := &oneAccount{object: objectWith(c.spec), err: c.err}
-			reconciler := &limitsReconciler{reader: reader, limiter: l, gate: gate}
-			name := nameOf("marketing/newsletter")
+			name, told := nameOf("marketing/newsletter"), 0
+			inForce := func(which types.NamespacedName) {
+				told++
+				policy, _ := l.PolicyInForce(key, "uid-1")
+				if which != name || policy.Limits[limiter.Minute] != c.want.limit {
+					t.Errorf("told of %s, while %+v is in force", which, policy)
+				}
+			}
+			reconciler := &limitsReconciler{reader: reader, limiter: l, gate: gate, inForce: inForce}
 			result, err := reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: name})
 			fails := c.want != nil && c.want.fails
 			if (err != nil) != fails || result != (ctrl.Result{}) {
 				t.Errorf("it returned %+v, %v", result, err)
+			}
+			if told > 1 || (told == 1) != c.told {
+				t.Errorf("it told %d times that a policy came into force", told)
 			}
 			if waits := len(gate.pending) > 0; waits != fails {
 				t.Errorf("the first load still waits for it: %v", waits)

@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,10 +22,6 @@ import (
 // fieldOwner owns the fields of the status that Sluice applies.
 const fieldOwner = client.FieldOwner("sluice")
 
-// settleInterval is how long to wait for the limiter to enforce what the status is about to claim. The limits
-// controller handles the same event at the same time, so that one wait is the exception.
-const settleInterval = 20 * time.Millisecond
-
 // statusReconciler writes what became of MailAccounts, while this replica is elected.
 type statusReconciler struct {
 	client  client.Client
@@ -35,10 +30,12 @@ type statusReconciler struct {
 	elected func() bool
 }
 
-// Reconcile writes the status of one account, if it differs from what it should be.
+// Reconcile writes the status of one account, unless it is as it should be. It never waits: the
+// notifier has it called again once the desired policy is in force, and the cache once it has
+// another version of the object.
 func (r *statusReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	if !r.elected() {
-		return ctrl.Result{}, nil // all accounts come again after the election
+		return ctrl.Result{}, nil // once elected, it reconciles all accounts
 	}
 	var account mailAccount
 	if err := r.client.Get(ctx, req.NamespacedName, &account); err != nil {
@@ -46,39 +43,47 @@ func (r *statusReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	}
 	policy, inForce := account.policyInForce(r.limiter)
 	want, settled := readyCondition(&account, policy, inForce)
-	if !settled {
-		return ctrl.Result{RequeueAfter: settleInterval}, nil
-	}
-	if !needsUpdate(&account.Status, want) {
+	if !settled || !needsUpdate(&account.Status, want) {
 		return ctrl.Result{}, nil
 	}
-	if err := r.apply(ctx, &account, want); err != nil {
-		switch {
-		case ctx.Err() != nil: // this replica stops; the next one that is elected writes it
-			return ctrl.Result{}, nil
-		case apierrors.IsConflict(err): // the account is not as it was read; the cache will soon have it as it is
-			return ctrl.Result{RequeueAfter: settleInterval}, nil
-		}
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	err := r.apply(ctx, &account, want)
+	switch {
+	case err == nil:
+		r.recordEvent(&account, want)
+		return ctrl.Result{}, nil
+	case ctx.Err() != nil: // this replica stops; the next one that is elected writes it
+		return ctrl.Result{}, nil
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return ctrl.Result{}, nil // it was changed or deleted, and the cache does not know yet
 	}
-	r.recordEvent(&account, want)
-	return ctrl.Result{}, nil
+	return ctrl.Result{}, err
 }
 
 // apply writes the condition. Its transition time moves only when its status changes.
-func (r *statusReconciler) apply(ctx context.Context, account *mailAccount, want metav1.Condition) error {
-	want.LastTransitionTime = metav1.Now()
-	if have := meta.FindStatusCondition(account.Status.Conditions, want.Type); have != nil && have.Status == want.Status {
-		want.LastTransitionTime = have.LastTransitionTime
+func (r *statusReconciler) apply(
+	ctx context.Context, account *mailAccount, want metav1.Condition,
+) error {
+	since := metav1.Now()
+	have := meta.FindStatusCondition(account.Status.Conditions, want.Type)
+	if have != nil && have.Status == want.Status {
+		since = have.LastTransitionTime
 	}
-	condition := metav1ac.Condition().WithType(want.Type).WithStatus(want.Status).WithReason(want.Reason).
-		WithMessage(want.Message).WithObservedGeneration(want.ObservedGeneration).WithLastTransitionTime(want.LastTransitionTime)
-	status := accountac.MailAccountStatus().WithConditions(condition).WithObservedGeneration(want.ObservedGeneration)
-	// The version makes this a conflict if the account was deleted and created again meanwhile. Its uid would not: of a custom
-	// resource's status the API server does not compare it.
-	return r.client.Status().Apply(ctx,
-		accountac.MailAccount(account.Name, account.Namespace).WithResourceVersion(account.ResourceVersion).WithStatus(status),
-		fieldOwner, client.ForceOwnership)
+	condition := metav1ac.Condition().
+		WithType(want.Type).
+		WithStatus(want.Status).
+		WithReason(want.Reason).
+		WithMessage(want.Message).
+		WithObservedGeneration(want.ObservedGeneration).
+		WithLastTransitionTime(since)
+	status := accountac.MailAccountStatus().
+		WithConditions(condition).
+		WithObservedGeneration(want.ObservedGeneration)
+	// The version makes this a conflict if the account was deleted and created again meanwhile. The
+	// uid would not: the API server does not compare it for the status of a custom resource.
+	applied := accountac.MailAccount(account.Name, account.Namespace).
+		WithResourceVersion(account.ResourceVersion).
+		WithStatus(status)
+	return r.client.Status().Apply(ctx, applied, fieldOwner, client.ForceOwnership)
 }
 
 // recordEvent records an event if the readiness has changed.
@@ -93,9 +98,16 @@ func (r *statusReconciler) recordEvent(account *mailAccount, now metav1.Conditio
 	r.events.Eventf(account, nil, kind, now.Reason, "Reconcile", "%s", now.Message)
 }
 
-// setup adds the controller. What comes on again is reconciled like a change: it is how an election is followed up.
-func (r *statusReconciler) setup(mgr ctrl.Manager, resync <-chan event.GenericEvent) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("status").For(&mailAccount{}).
+// setup adds the controller. Besides the accounts that change, it reconciles those that the
+// election sends on resync, and those that the notifier tells of.
+func (r *statusReconciler) setup(
+	mgr ctrl.Manager, resync <-chan event.GenericEvent, notifier *statusNotifier,
+) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("status").
+		For(&mailAccount{}).
 		WatchesRawSource(source.Channel(resync, &handler.EnqueueRequestForObject{})).
-		WithOptions(controllerOptions(4)).Complete(r)
+		WatchesRawSource(notifier).
+		WithOptions(controllerOptions(4)).
+		Complete(r)
 }

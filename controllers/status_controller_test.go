@@ -45,16 +45,11 @@ func TestStatusIsOfTheElected(t *testing.T) {
 	w.wantEvents()
 }
 
-// TestStatusClaimsNothing wants a status to wait until the limiter enforces what it is about to
-// claim.
+// TestStatusClaimsNothing wants no status that claims what the limiter does not enforce yet.
 func TestStatusClaimsNothing(t *testing.T) {
 	w := newWritten(t, "status-waits")
 	w.reconciler.limiter.Purge(keyOf(client.ObjectKeyFromObject(w.account)))
-	for range 2 {
-		if result, err := w.reconcile(0); err != nil || result.RequeueAfter != settleInterval {
-			t.Errorf("it returned %+v, %v", result, err)
-		}
-	}
+	w.settles(0)
 	w.enforce()
 	w.settles(1)
 	w.wantReady("True", "LimitsEnforced", enforcing)
@@ -156,17 +151,13 @@ func TestStatusOfItsObjectAlone(t *testing.T) {
 			w.create("status-again", 7)
 			return nil
 		}
-		if result, err := w.reconcile(1); err != nil || result.RequeueAfter != settleInterval {
-			t.Errorf("it returned %+v, %v", result, err)
-		}
+		w.settles(1)
 		if len(w.account.Status.Conditions) > 0 || w.account.Status.ObservedGeneration != nil {
 			t.Errorf("the new object has the status %+v", w.account.Status)
 		}
 		w.wantEvents()
 		w.before = nil
-		if result, err := w.reconcile(0); err != nil || result.RequeueAfter == 0 {
-			t.Errorf("before the limiter has the new one it returned %+v, %v", result, err)
-		}
+		w.settles(0) // the limiter does not have the new one yet
 		w.enforce()
 		w.settles(1)
 		w.wantReady("True", "LimitsEnforced", "Enforcing 7 per minute.")
@@ -194,9 +185,7 @@ func TestStatusOfAStaleCache(t *testing.T) {
 	since := w.ready().LastTransitionTime
 	version := w.account.ResourceVersion
 	w.seen = func(a *mailAccount) { a.MailAccount = *stale.DeepCopy() }
-	if result, err := w.reconcile(1); err != nil || result.RequeueAfter != settleInterval {
-		t.Errorf("it returned %+v, %v", result, err)
-	}
+	w.settles(1)
 	w.wantEvents()
 	if now := w.account.ResourceVersion; now != version {
 		t.Errorf("version %s became %s", version, now)
