@@ -36,9 +36,10 @@ func TestAccountsComeAndGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	change(t, c, account, func() { *account.Spec.Limits.PerMinute = 5 })
-	r.waitUsage(t, account.Name, "the edit moves the limit and keeps the history", func(u limiter.Usage, err error) bool {
-		return perMinute(5)(u, err) && u.Windows[limiter.Minute].Used == 1
-	})
+	r.waitUsage(t, account.Name, "the edit moves the limit and keeps the history",
+		func(u limiter.Usage, err error) bool {
+			return perMinute(5)(u, err) && u.Windows[limiter.Minute].Used == 1
+		})
 
 	if err := c.Delete(t.Context(), account); err != nil {
 		t.Fatal(err)
@@ -47,13 +48,14 @@ func TestAccountsComeAndGo(t *testing.T) {
 		return errors.Is(err, limiter.ErrAccountNotFound)
 	})
 	create(t, c, newAccount(account.Name, 2))
-	r.waitUsage(t, account.Name, "the same name starts empty", func(u limiter.Usage, err error) bool {
-		return perMinute(2)(u, err) && u.Windows[limiter.Minute].Used == 0
-	})
+	r.waitUsage(t, account.Name, "the same name starts empty",
+		func(u limiter.Usage, err error) bool {
+			return perMinute(2)(u, err) && u.Windows[limiter.Minute].Used == 0
+		})
 }
 
-// TestAnotherUIDPurges deletes and creates an account while nobody watches, and restarts nothing: all that the
-// controller sees is one object with another uid.
+// TestAnotherUIDPurges deletes and creates an account while nobody watches, and restarts nothing:
+// all that the controller sees is one object with another uid.
 func TestAnotherUIDPurges(t *testing.T) {
 	c, r := controlplane.Client(t), start(t)
 	r.waitLoaded(t)
@@ -77,27 +79,34 @@ func TestStatusTellsWhatIsInForce(t *testing.T) {
 	account := newAccount("status", 2)
 	create(t, c, account)
 	ready := waitCondition(t, c, account, metav1.ConditionTrue, v1alpha1.ReasonLimitsEnforced)
-	if ready.Message != "Enforcing 2 per minute." || account.Status.ObservedGeneration == nil || *account.Status.ObservedGeneration != account.Generation {
+	if ready.Message != "Enforcing 2 per minute." || account.Status.ObservedGeneration == nil ||
+		*account.Status.ObservedGeneration != account.Generation {
 		t.Errorf("the status is %+v", account.Status)
 	}
 	since := ready.LastTransitionTime
 
 	suspend := true
 	change(t, c, account, func() { account.Spec.Suspend = &suspend })
-	if ready = waitCondition(t, c, account, metav1.ConditionTrue, v1alpha1.ReasonSuspended); !ready.LastTransitionTime.Equal(&since) {
+	ready = waitCondition(t, c, account, metav1.ConditionTrue, v1alpha1.ReasonSuspended)
+	if !ready.LastTransitionTime.Equal(&since) {
 		t.Error("the transition time moved, and the readiness did not change")
 	}
 	waitEvents(t, c, account, v1alpha1.ReasonLimitsEnforced)
 
-	// A restart with nothing changed writes nothing. The other account is written after this one was looked at.
+	// A restart with nothing changed writes nothing. The other account is written after this one
+	// was looked at.
 	r.stop()
 	version := account.ResourceVersion
 	start(t)
 	other := newAccount("status-other", 1)
 	create(t, c, other)
 	waitCondition(t, c, other, metav1.ConditionTrue, v1alpha1.ReasonLimitsEnforced)
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(account), account); err != nil || account.ResourceVersion != version {
-		t.Errorf("a restart wrote the status again: version %s became %s, %v", version, account.ResourceVersion, err)
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(account), account); err != nil ||
+		account.ResourceVersion != version {
+		t.Errorf(
+			"a restart wrote the status again: version %s became %s, %v", version,
+			account.ResourceVersion, err,
+		)
 	}
 }
 
@@ -122,8 +131,8 @@ func waitEvents(t *testing.T, c client.Client, account *v1alpha1.MailAccount, re
 	})
 }
 
-// TestGateOpensOnceAllIsLoaded looks at the instant at which the limiter opens: every account must be in it. Then it stops
-// the replica in the middle of its first statuses, which is no error.
+// TestGateOpensOnceAllIsLoaded looks at the instant at which the limiter opens: every account must
+// be in it. Then it stops the replica in the middle of its first statuses, which is no error.
 func TestGateOpensOnceAllIsLoaded(t *testing.T) {
 	c := controlplane.Client(t)
 	const n = 300
@@ -138,7 +147,8 @@ func TestGateOpensOnceAllIsLoaded(t *testing.T) {
 			}
 		}
 		for i := range n {
-			if _, err := r.limiter.Usage(limiter.Instant{}, limiter.Key{Namespace: "default", Name: fmt.Sprintf("gate-%03d", i)}); err != nil {
+			key := limiter.Key{Namespace: "default", Name: fmt.Sprintf("gate-%03d", i)}
+			if _, err := r.limiter.Usage(limiter.Instant{}, key); err != nil {
 				t.Fatalf("the limiter opened without account %d: %v", i, err)
 			}
 		}
@@ -149,29 +159,33 @@ func TestGateOpensOnceAllIsLoaded(t *testing.T) {
 	}
 }
 
-// TestResyncChangesNothing wants accounts that are looked at again, and again, to stay as they are: no change of the
-// limiter, no write to the API server, and no use forgotten.
+// TestResyncChangesNothing wants accounts that are looked at again, and again, to stay as they are:
+// no change of the limiter, no write to the API server, and no use forgotten.
 func TestResyncChangesNothing(t *testing.T) {
 	c := controlplane.Client(t)
 	account := newAccount("resynced", 2)
 	create(t, c, account)
-	r := start(t, func(o *ctrl.Options) { every := 100 * time.Millisecond; o.Cache.SyncPeriod = &every })
+	r := start(t, func(o *ctrl.Options) { o.Cache.SyncPeriod = new(100 * time.Millisecond) })
 	waitCondition(t, c, account, metav1.ConditionTrue, v1alpha1.ReasonLimitsEnforced)
 	r.waitUsage(t, account.Name, "is enforced", perMinute(2))
-	if _, err := r.limiter.Commit(limiter.Instant{}, limiter.Key{Namespace: "default", Name: account.Name}, "", 1); err != nil {
+	key := limiter.Key{Namespace: "default", Name: account.Name}
+	if _, err := r.limiter.Commit(limiter.Instant{}, key, "", 1); err != nil {
 		t.Fatal(err)
 	}
-	changes, version, before := r.log.count("limits in force"), account.ResourceVersion, reconciled(t)
-	controlplane.Eventually(t, "it is looked at again by both controllers, many times", func() error {
-		if times := reconciled(t) - before; times < 8 {
-			return fmt.Errorf("it was looked at %g times", times)
-		}
-		return nil
-	})
+	changes, version := r.log.count("limits in force"), account.ResourceVersion
+	before := reconciled(t)
+	controlplane.Eventually(t, "it is looked at again by both controllers, many times",
+		func() error {
+			if times := reconciled(t) - before; times < 8 {
+				return fmt.Errorf("it was looked at %g times", times)
+			}
+			return nil
+		})
 	if now := r.log.count("limits in force"); changes == 0 || now != changes {
 		t.Errorf("the limiter was changed %d times before, and %d times now", changes, now)
 	}
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(account), account); err != nil || account.ResourceVersion != version {
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(account), account); err != nil ||
+		account.ResourceVersion != version {
 		t.Errorf("version %s became %s (%v)", version, account.ResourceVersion, err)
 	}
 	r.waitUsage(t, account.Name, "is remembered", func(u limiter.Usage, err error) bool {
@@ -189,12 +203,15 @@ func TestOlderSchema(t *testing.T) {
 
 	withoutRules(t)
 	controlplane.Eventually(t, "the older schema is in force", func() error {
-		changed := account.DeepCopy() // anew for each try: a refused patch leaves its change in the object
+		// A new copy for each try: a refused patch leaves its change in the object.
+		changed := account.DeepCopy()
 		*changed.Spec.Limits.PerMinute = 0
 		return c.Patch(t.Context(), changed, client.MergeFrom(account))
 	})
 	ready := waitCondition(t, c, account, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec)
-	for _, want := range []string{"spec.limits.perMinute", "must be 1 or more", "limits before this change stay in force"} {
+	for _, want := range []string{
+		"spec.limits.perMinute", "must be 1 or more", "limits before this change stay in force",
+	} {
 		if !strings.Contains(ready.Message, want) {
 			t.Errorf("the message %q does not say %q", ready.Message, want)
 		}
@@ -206,7 +223,8 @@ func TestOlderSchema(t *testing.T) {
 	create(t, c, other)
 	fresh := newAccount("older-schema-new", -1)
 	create(t, c, fresh)
-	if ready = waitCondition(t, c, fresh, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec); !strings.Contains(ready.Message, "No limits are in force") {
+	ready = waitCondition(t, c, fresh, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec)
+	if !strings.Contains(ready.Message, "No limits are in force") {
 		t.Errorf("the message is %q", ready.Message)
 	}
 
@@ -217,13 +235,16 @@ func TestOlderSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	change(t, c, fresh, func() { fresh.Annotations = map[string]string{"touched": "yes"} })
-	r.waitUsage(t, fresh.Name, "the account before it is purged", func(_ limiter.Usage, err error) bool {
-		return errors.Is(err, limiter.ErrAccountNotFound)
-	})
+	r.waitUsage(t, fresh.Name, "the account before it is purged",
+		func(_ limiter.Usage, err error) bool {
+			return errors.Is(err, limiter.ErrAccountNotFound)
+		})
 
 	// What does not even fit the type stands alone: the others go on.
 	var odds []*unstructured.Unstructured
-	for name, limit := range map[string]any{"too-large": int64(1) << 31, "ten": "ten", "fraction": 1.5} {
+	for name, limit := range map[string]any{
+		"too-large": int64(1) << 31, "ten": "ten", "fraction": 1.5,
+	} {
 		odd := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "sluice.dev/v1alpha1", "kind": "MailAccount",
 			"metadata": map[string]any{"name": "odd-" + name, "namespace": "default"},
@@ -238,7 +259,10 @@ func TestOlderSchema(t *testing.T) {
 			if err := c.Get(t.Context(), client.ObjectKeyFromObject(odd), odd); err != nil {
 				return err
 			}
-			if status := fmt.Sprint(odd.Object["status"]); !strings.Contains(status, "InvalidSpec") || !strings.Contains(status, "spec.limits.perMinute: must be of type int32") {
+			if status := fmt.Sprint(odd.Object["status"]); !strings.Contains(
+				status, "InvalidSpec",
+			) ||
+				!strings.Contains(status, "spec.limits.perMinute: must be of type int32") {
 				return fmt.Errorf("it is %s", status)
 			}
 			return nil
@@ -258,8 +282,12 @@ func TestOlderSchema(t *testing.T) {
 	waitCondition(t, c, last, metav1.ConditionTrue, v1alpha1.ReasonLimitsEnforced)
 	for _, odd := range odds {
 		version := odd.GetResourceVersion()
-		if err := c.Get(t.Context(), client.ObjectKeyFromObject(odd), odd); err != nil || odd.GetResourceVersion() != version {
-			t.Errorf("a restart wrote the status of %s again: version %s became %s, %v", odd.GetName(), version, odd.GetResourceVersion(), err)
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(odd), odd); err != nil ||
+			odd.GetResourceVersion() != version {
+			t.Errorf(
+				"a restart wrote the status of %s again: version %s became %s, %v", odd.GetName(),
+				version, odd.GetResourceVersion(), err,
+			)
 		}
 	}
 }
@@ -285,21 +313,26 @@ func longAgo(t *testing.T, c client.Client, object *unstructured.Unstructured) {
 // withoutRules lets limits be anything at all until the test ends.
 func withoutRules(t *testing.T) {
 	t.Helper()
-	crds, err := envtest.InstallCRDs(controlplane.Config, envtest.CRDInstallOptions{Paths: []string{controlplane.CRDs}})
+	current := envtest.CRDInstallOptions{Paths: []string{controlplane.CRDs}}
+	crds, err := envtest.InstallCRDs(controlplane.Config, current)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := envtest.InstallCRDs(controlplane.Config, envtest.CRDInstallOptions{Paths: []string{controlplane.CRDs}}); err != nil {
+		if _, err := envtest.InstallCRDs(controlplane.Config, current); err != nil {
 			t.Error(err)
 		}
 	})
 	older := crds[0].DeepCopy()
-	limits := older.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"].Properties["limits"].Properties
-	for name := range limits {
-		limits[name] = apiextensionsv1.JSONSchemaProps{XPreserveUnknownFields: new(true)}
+	spec := older.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"]
+	for name := range spec.Properties["limits"].Properties {
+		anything := apiextensionsv1.JSONSchemaProps{XPreserveUnknownFields: new(true)}
+		spec.Properties["limits"].Properties[name] = anything
 	}
-	if _, err := envtest.InstallCRDs(controlplane.Config, envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{older}}); err != nil {
+	_, err = envtest.InstallCRDs(controlplane.Config, envtest.CRDInstallOptions{
+		CRDs: []*apiextensionsv1.CustomResourceDefinition{older},
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -50,7 +50,10 @@ var (
 		func(s *v1alpha1.MailAccountSpec) { s.Limits.PerMinute, s.Limits.PerDay = nil, nil },
 	)
 	unlimited = limitedWith(func(s *v1alpha1.MailAccountSpec) { s.Limits = &v1alpha1.Limits{} })
-	odd       = &mailAccount{MailAccount: limited.MailAccount, unreadable: errors.New("spec: is odd")}
+	odd       = &mailAccount{
+		MailAccount: limited.MailAccount,
+		unreadable:  errors.New("spec: is odd"),
+	}
 )
 
 func TestReadyCondition(t *testing.T) {
@@ -59,8 +62,8 @@ func TestReadyCondition(t *testing.T) {
 		denied     = "Every check is denied until spec.suspend is false."
 		limitsStay = " The limits before this change stay in force."
 		noLimits   = " No limits are in force, and checks are answered with 404."
-		tooSmall   = "spec.limits.perMinute: Invalid value: 0: must be 1 or more; leave perMinute " +
-			"out for no limit, or set spec.suspend to true to send nothing."
+		tooSmall   = "spec.limits.perMinute: Invalid value: 0: must be 1 or more; " +
+			"leave perMinute out for no limit, or set spec.suspend to true to send nothing."
 	)
 	inForce := &limiter.Policy{Limits: limiter.Limits{2, 3, 4}}
 	another := &limiter.Policy{Limits: limiter.Limits{2, 3, 5}}
@@ -121,8 +124,8 @@ func ready(status metav1.ConditionStatus, reason, message string) metav1.Conditi
 	}
 }
 
-// TestNeedsUpdate wants a status to be written again for each field that is not as it should be, and
-// for nothing else.
+// TestNeedsUpdate wants a status to be written again for each field that is not as it should be,
+// and for nothing else.
 func TestNeedsUpdate(t *testing.T) {
 	type status = v1alpha1.MailAccountStatus
 	const other, own = 0, 1 // conditions
@@ -138,12 +141,16 @@ func TestNeedsUpdate(t *testing.T) {
 			s.Conditions[other].Status = "Unknown"
 		}, false},
 
-		"nothing written":        {func(s *status) { *s = status{} }, true},
-		"no condition Ready":     {func(s *status) { s.Conditions = s.Conditions[:own] }, true},
-		"its status":             {func(s *status) { s.Conditions[own].Status = "False" }, true},
-		"its reason":             {func(s *status) { s.Conditions[own].Reason = "Suspended" }, true},
-		"its message":            {func(s *status) { s.Conditions[own].Message = "" }, true},
-		"its generation":         {func(s *status) { s.Conditions[own].ObservedGeneration = 6 }, true},
+		"nothing written":    {func(s *status) { *s = status{} }, true},
+		"no condition Ready": {func(s *status) { s.Conditions = s.Conditions[:own] }, true},
+		"its status":         {func(s *status) { s.Conditions[own].Status = "False" }, true},
+		"its reason": {
+			func(s *status) { s.Conditions[own].Reason = "Suspended" }, true,
+		},
+		"its message": {func(s *status) { s.Conditions[own].Message = "" }, true},
+		"its generation": {
+			func(s *status) { s.Conditions[own].ObservedGeneration = 6 }, true,
+		},
 		"the status' generation": {func(s *status) { s.ObservedGeneration = new(int64(6)) }, true},
 		"no generation":          {func(s *status) { s.ObservedGeneration = nil }, true},
 	} {

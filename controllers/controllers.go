@@ -23,12 +23,13 @@ import (
 // Options are what the controllers need besides a manager.
 type Options struct {
 	Limiter *limiter.Limiter
-	// LeaseNamespace is where the lease of the election is. Without it this replica writes the status, elected or
-	// not.
+	// LeaseNamespace is where the lease of the election is. Without it this replica writes the
+	// status, elected or not.
 	LeaseNamespace string
 }
 
-// NewScheme returns a scheme with all types that the controllers use, and MailAccounts as they read them.
+// NewScheme returns a scheme with all types that the controllers use, and MailAccounts as they read
+// them.
 func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	addMailAccounts(scheme)
@@ -45,8 +46,9 @@ func Add(mgr ctrl.Manager, o Options) error {
 	return mgr.Add(&crdWaiter{mgr, o})
 }
 
-// crdWaiter waits for the cluster and for the CustomResourceDefinition, and then adds the controllers. Added any sooner
-// they would give up after a while; there is no point in that, as checks are answered with 503 meanwhile.
+// crdWaiter waits for the cluster and for the CustomResourceDefinition, and then adds the
+// controllers. Added any sooner they would give up after a while; there is no point in that, as
+// checks are answered with 503 meanwhile.
 type crdWaiter struct {
 	mgr     manager.Manager
 	options Options
@@ -55,7 +57,8 @@ type crdWaiter struct {
 // NeedLeaderElection is false: every replica needs the limits.
 func (w *crdWaiter) NeedLeaderElection() bool { return false }
 
-// probeInterval is how often the cluster is asked, and reportInterval how often its failure is logged.
+// probeInterval is how often the cluster is asked, and reportInterval how often its failure is
+// logged.
 const (
 	probeInterval  = time.Second
 	reportInterval = 30 * time.Second
@@ -91,15 +94,22 @@ func (w *crdWaiter) probe(ctx context.Context) error {
 	case err == nil:
 		return nil
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
-		return fmt.Errorf("the CustomResourceDefinition mailaccounts.sluice.dev is not installed (kubectl apply -k config/crd, or the chart with crds.enabled=true): %w", err)
+		return fmt.Errorf(
+			"the CustomResourceDefinition mailaccounts.sluice.dev is not installed (kubectl apply -k config/crd, or the chart with crds.enabled=true): %w",
+			err,
+		)
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
-		return fmt.Errorf("the API server at %s does not let Sluice read MailAccounts (config/rbac has the role it needs): %w", w.mgr.GetConfig().Host, err)
+		return fmt.Errorf(
+			"the API server at %s does not let Sluice read MailAccounts (config/rbac has the role it needs): %w",
+			w.mgr.GetConfig().Host, err,
+		)
 	}
 	return fmt.Errorf("the API server at %s cannot be reached: %w", w.mgr.GetConfig().Host, err)
 }
 
 // controllerOptions are those of all controllers. They run on every replica; where the election
-// matters, Reconcile looks at it. A panic ends the process: it may have left the limiter half-changed.
+// matters, Reconcile looks at it. A panic ends the process: it may have left the limiter
+// half-changed.
 func controllerOptions(concurrency int) controller.Options {
 	return controller.Options{
 		NeedLeaderElection:      new(false),

@@ -18,7 +18,8 @@ func ExampleManifestDir() {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	manifest := `{apiVersion: sluice.dev/v1alpha1, kind: MailAccount, metadata: {name: a}, spec: {limits: {perMinute: 30}}}`
+	manifest := `{apiVersion: sluice.dev/v1alpha1, kind: MailAccount, ` +
+		`metadata: {name: a}, spec: {limits: {perMinute: 30}}}`
 	if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(manifest), 0o600); err != nil {
 		panic(err)
 	}

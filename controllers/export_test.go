@@ -23,14 +23,18 @@ type Faults struct {
 	Stat, Read, List func(name string) error // nil, or an error; it may block
 }
 
-// NewPolledManifestDir returns a ManifestDir that follows no events: those come in real time, also where a
-// test's clock is not.
-func NewPolledManifestDir(ctx context.Context, path string, l *limiter.Limiter, log logr.Logger, faults Faults) (*ManifestDir, error) {
+// NewPolledManifestDir returns a ManifestDir that follows no events: those come in real time, also
+// where a test's clock is not.
+func NewPolledManifestDir(
+	ctx context.Context, path string, l *limiter.Limiter, log logr.Logger, faults Faults,
+) (*ManifestDir, error) {
 	return newManifestDir(ctx, path, l, log, faulty{realFiles{}, faults})
 }
 
 // NewWatchedManifestDir returns a ManifestDir that polls after events alone.
-func NewWatchedManifestDir(ctx context.Context, path string, l *limiter.Limiter, log logr.Logger) (*ManifestDir, error) {
+func NewWatchedManifestDir(
+	ctx context.Context, path string, l *limiter.Limiter, log logr.Logger,
+) (*ManifestDir, error) {
 	f, err := NewManifestDir(ctx, path, l, log)
 	if err == nil {
 		f.interval = time.Hour

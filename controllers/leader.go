@@ -21,15 +21,20 @@ import (
 // leaseName is the lease that the writer of status and events holds.
 const leaseName = "sluice-status"
 
-// leaseTimes are how long a lease holds, how soon a replica that cannot renew it stops writing, and how often it tries.
+// leaseTimes are how long a lease holds, how soon a replica that cannot renew it stops writing, and
+// how often it tries.
 type leaseTimes struct{ duration, renewDeadline, retryPeriod time.Duration }
 
 // defaultLeaseTimes are those that Kubernetes' own components use.
-var defaultLeaseTimes = leaseTimes{duration: 15 * time.Second, renewDeadline: 10 * time.Second, retryPeriod: 2 * time.Second}
+var defaultLeaseTimes = leaseTimes{
+	duration:      15 * time.Second,
+	renewDeadline: 10 * time.Second,
+	retryPeriod:   2 * time.Second,
+}
 
-// election takes part in the election of the one replica that writes status and events. A manager's own election is not
-// used because it ends the process when the API server is away for ten seconds: the limits must stay in force then, and
-// their history is in this process.
+// election takes part in the election of the one replica that writes status and events. A manager's
+// own election is not used because it ends the process when the API server is away for ten seconds:
+// the limits must stay in force then, and their history is in this process.
 type election struct {
 	config    *rest.Config
 	namespace string
@@ -58,15 +63,20 @@ func (e *election) Start(ctx context.Context) error {
 		return err
 	}
 	lock := &resourcelock.LeaseLock{
-		LeaseMeta:  metav1.ObjectMeta{Namespace: e.namespace, Name: leaseName},
-		Client:     clientset.CoordinationV1(),
-		LockConfig: resourcelock.ResourceLockConfig{Identity: fmt.Sprintf("%s_%s", hostname, uuid.NewUUID())},
+		LeaseMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: leaseName},
+		Client:    clientset.CoordinationV1(),
+		LockConfig: resourcelock.ResourceLockConfig{
+			Identity: fmt.Sprintf("%s_%s", hostname, uuid.NewUUID()),
+		},
 	}
 	for ctx.Err() == nil {
 		leaderelection.RunOrDie(ctx, leaderelection.LeaderElectionConfig{
 			Lock: lock, Name: leaseName, ReleaseOnCancel: true,
 			LeaseDuration: e.times.duration, RenewDeadline: e.times.renewDeadline, RetryPeriod: e.times.retryPeriod,
-			Callbacks: leaderelection.LeaderCallbacks{OnStartedLeading: e.start, OnStoppedLeading: e.stop},
+			Callbacks: leaderelection.LeaderCallbacks{
+				OnStartedLeading: e.start,
+				OnStoppedLeading: e.stop,
+			},
 		})
 	}
 	return nil

@@ -59,9 +59,13 @@ func TestLimitsReconciler(t *testing.T) {
 		want *kept
 		told bool // that a policy came into force
 	}{
-		"another limit is in force":                     {"uid-1", valid, nil, &kept{limit: 2, used: 1}, true},
-		"the same limit tells of nothing":               {"uid-1", same, nil, before, false},
-		"another object starts empty":                   {"uid-0", valid, nil, &kept{limit: 2}, true},
+		"another limit is in force": {
+			"uid-1", valid, nil, &kept{limit: 2, used: 1}, true,
+		},
+		"the same limit tells of nothing": {"uid-1", same, nil, before, false},
+		"another object starts empty": {
+			"uid-0", valid, nil, &kept{limit: 2}, true,
+		},
 		"an invalid spec leaves all as it was":          {"uid-1", invalid, nil, before, false},
 		"an odd spec leaves all as it was":              {"uid-1", odd, nil, before, false},
 		"another object with an invalid spec has none":  {"uid-0", invalid, nil, none, false},
@@ -95,7 +99,12 @@ func TestLimitsReconciler(t *testing.T) {
 					t.Errorf("told of %s, while %+v is in force", which, policy)
 				}
 			}
-			reconciler := &limitsReconciler{reader: reader, limiter: l, gate: gate, inForce: inForce}
+			reconciler := &limitsReconciler{
+				reader:  reader,
+				limiter: l,
+				gate:    gate,
+				inForce: inForce,
+			}
 			result, err := reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: name})
 			fails := c.want != nil && c.want.fails
 			if (err != nil) != fails || result != (ctrl.Result{}) {

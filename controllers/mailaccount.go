@@ -9,9 +9,10 @@ import (
 	"github.com/sluice-mail/sluice/manifest"
 )
 
-// mailAccount is a MailAccount as read from the cluster. Unlike the type of the API it is read from whatever is there: an
-// object of an older schema whose spec does not fit the type (a limit of 2^31, or a word) has unreadable set. Otherwise
-// one such object would fail the list that holds it, and with it every other account.
+// mailAccount is a MailAccount as read from the cluster. Unlike the type of the API it is read from
+// whatever is there: an object of an older schema whose spec does not fit the type (a limit of
+// 2^31, or a word) has unreadable set. Otherwise one such object would fail the list that holds it,
+// and with it every other account.
 type mailAccount struct {
 	v1alpha1.MailAccount
 	unreadable error
@@ -32,7 +33,8 @@ func (a *mailAccount) UnmarshalJSON(body []byte) error {
 	}
 	*a = mailAccount{unreadable: manifest.Readable(err)}
 	a.TypeMeta, a.ObjectMeta = named.TypeMeta, named.ObjectMeta
-	// Without its status the object would look as if nobody had told its owner yet, each time that it is looked at.
+	// Without its status the object would look as if nobody had told its owner yet, each time that
+	// it is looked at.
 	var told struct {
 		Status v1alpha1.MailAccountStatus `json:"status"`
 	}
@@ -49,16 +51,23 @@ func (a *mailAccount) DeepCopyObject() runtime.Object {
 
 // mailAccountList is a list of them.
 type mailAccountList struct {
-	metav1.TypeMeta `json:",inline"`
-	metav1.ListMeta `json:"metadata"`
+	metav1.TypeMeta `              json:",inline"`
+	metav1.ListMeta `              json:"metadata"`
 	Items           []mailAccount `json:"items"`
 }
 
 // DeepCopyObject returns a copy.
 func (l *mailAccountList) DeepCopyObject() runtime.Object {
-	out := &mailAccountList{TypeMeta: l.TypeMeta, ListMeta: *l.DeepCopy(), Items: make([]mailAccount, len(l.Items))}
+	out := &mailAccountList{
+		TypeMeta: l.TypeMeta,
+		ListMeta: *l.DeepCopy(),
+		Items:    make([]mailAccount, len(l.Items)),
+	}
 	for i := range l.Items {
-		out.Items[i] = mailAccount{MailAccount: *l.Items[i].DeepCopy(), unreadable: l.Items[i].unreadable}
+		out.Items[i] = mailAccount{
+			MailAccount: *l.Items[i].DeepCopy(),
+			unreadable:  l.Items[i].unreadable,
+		}
 	}
 	return out
 }
@@ -66,6 +75,8 @@ func (l *mailAccountList) DeepCopyObject() runtime.Object {
 // addMailAccounts makes a scheme read MailAccounts leniently.
 func addMailAccounts(scheme *runtime.Scheme) {
 	scheme.AddKnownTypeWithName(v1alpha1.SchemeGroupVersion.WithKind("MailAccount"), &mailAccount{})
-	scheme.AddKnownTypeWithName(v1alpha1.SchemeGroupVersion.WithKind("MailAccountList"), &mailAccountList{})
+	scheme.AddKnownTypeWithName(
+		v1alpha1.SchemeGroupVersion.WithKind("MailAccountList"), &mailAccountList{},
+	)
 	metav1.AddToGroupVersion(scheme, v1alpha1.SchemeGroupVersion)
 }

@@ -23,8 +23,8 @@ const (
 	breath = 100 * time.Millisecond
 )
 
-// manifestDirUID is the uid of all accounts from a folder: there, an account lives as long as its name
-// is in a file.
+// manifestDirUID is the uid of all accounts from a folder: there, an account lives as long as its
+// name is in a file.
 const manifestDirUID = "folder"
 
 // ManifestDir makes the limiter enforce the MailAccounts in the *.yaml, *.yml and *.json files of a
@@ -50,9 +50,11 @@ type ManifestDir struct {
 	opened   bool
 }
 
-// NewManifestDir returns a ManifestDir for a path, or an error if it cannot be read. It waits for a folder
-// that does not answer, until the context ends.
-func NewManifestDir(ctx context.Context, path string, l *limiter.Limiter, log logr.Logger) (*ManifestDir, error) {
+// NewManifestDir returns a ManifestDir for a path, or an error if it cannot be read. It waits for a
+// folder that does not answer, until the context ends.
+func NewManifestDir(
+	ctx context.Context, path string, l *limiter.Limiter, log logr.Logger,
+) (*ManifestDir, error) {
 	f, err := newManifestDir(ctx, path, l, log, realFiles{})
 	if err != nil {
 		return nil, err
@@ -164,7 +166,10 @@ func (f *ManifestDir) advance(changes map[string]reading, now time.Time, settle 
 	}
 	changed, removed := f.enforce(d.accounts)
 	if changed > 0 || removed > 0 || !f.opened {
-		f.log.Info("accounts in force", "accounts", len(d.accounts), "changed", changed, "removed", removed)
+		f.log.Info(
+			"accounts in force", "accounts", len(d.accounts), "changed", changed, "removed",
+			removed,
+		)
 	}
 	if d.complete && !f.opened {
 		f.opened = true

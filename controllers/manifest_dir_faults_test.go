@@ -23,7 +23,9 @@ func TestManifestDirWithFaults(t *testing.T) {
 		hang  bool
 		stats bool // the fault is that of stat, otherwise of read
 	}{
-		"stat fails": {false, true}, "read fails": {false, false}, "stat hangs": {true, true}, "read hangs": {true, false},
+		"stat fails": {
+			false, true}, "read fails": {false, false}, "stat hangs": {true,
+			true}, "read hangs": {true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var broken atomic.Bool
@@ -75,7 +77,9 @@ func TestManifestDirWithFaults(t *testing.T) {
 
 func TestManifestDirStopsWhileCallsHang(t *testing.T) {
 	for name, hangs := range map[string]func(call, base string) bool{
-		"about one file":     func(call, base string) bool { return call == "stat" && base == "a.yaml" },
+		"about one file": func(call, base string) bool {
+			return call == "stat" && base == "a.yaml"
+		},
 		"about all files":    func(call, _ string) bool { return call == "read" },
 		"about the folder":   func(call, _ string) bool { return call == "list" },
 		"of every kind here": func(_, _ string) bool { return true },
@@ -99,8 +103,17 @@ func TestManifestDirStopsWhileCallsHang(t *testing.T) {
 					f.write(fmt.Sprintf("f%d.yaml", i), manifest("f"+strconv.Itoa(i), "1"))
 				}
 				f.write("a.yaml", manifest("a", "1"))
-				source, err := controllers.NewPolledManifestDir(t.Context(), dir, f.limiter, f.log.logger(),
-					controllers.Faults{Stat: fault("stat"), Read: fault("read"), List: fault("list")})
+				source, err := controllers.NewPolledManifestDir(
+					t.Context(),
+					dir,
+					f.limiter,
+					f.log.logger(),
+					controllers.Faults{
+						Stat: fault("stat"),
+						Read: fault("read"),
+						List: fault("list"),
+					},
+				)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -135,8 +148,10 @@ func TestManifestDirThatHangsAtTheStart(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		log := &lines{}
-		_, err := controllers.NewPolledManifestDir(ctx, "/", limiter.New(limiter.Options{}), log.logger(),
-			controllers.Faults{List: func(string) error { <-over; return nil }})
+		_, err := controllers.NewPolledManifestDir(
+			ctx, "/", limiter.New(limiter.Options{}), log.logger(),
+			controllers.Faults{List: func(string) error { <-over; return nil }},
+		)
 		if !errors.Is(err, context.DeadlineExceeded) || log.count("does not answer") != 1 {
 			t.Errorf("got %v, the log is %s", err, log.text.String())
 		}

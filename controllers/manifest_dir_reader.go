@@ -85,7 +85,9 @@ func (r *reader) poll(ctx context.Context) (map[string]reading, error) {
 		return nil, err
 	}
 	if r.workers.Load() >= maxWorkers {
-		return nil, fmt.Errorf("%d of its files do not answer; none is read until some do", maxWorkers)
+		return nil, fmt.Errorf(
+			"%d of its files do not answer; none is read until some do", maxWorkers,
+		)
 	}
 	changes := map[string]reading{}
 	entries := r.match(names, changes)

@@ -16,7 +16,8 @@ func writeAccounts(tb testing.TB, dir string, n int) {
 	tb.Helper()
 	for i := range n {
 		content := holding(fmt.Sprintf("a%d=%d", i, i+1)).content
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("a%d.yaml", i)), content, 0o600); err != nil {
+		path := filepath.Join(dir, fmt.Sprintf("a%d.yaml", i))
+		if err := os.WriteFile(path, content, 0o600); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -51,7 +52,10 @@ func TestOnlyChangedFilesAreRead(t *testing.T) {
 	}
 	poll(0)
 	if files.reads != 200 {
-		t.Errorf("100 files are read %d times, want twice: again once their stamps are old enough", files.reads)
+		t.Errorf(
+			"100 files are read %d times, want twice: again once their stamps are old enough",
+			files.reads,
+		)
 	}
 	files.reads = 0
 	poll(0)
@@ -115,8 +119,15 @@ func quiet(wake <-chan struct{}) {
 func TestWhatWakes(t *testing.T) {
 	w := newWatcher("/accounts", logr.Discard())
 	for path, want := range map[string]bool{
-		"/accounts": true, "/accounts/a.yaml": true, "/accounts/a.yml": true, "/accounts/a.json": true, "/accounts/..data": true,
-		"/accounts/.a.yaml.swp": false, "/accounts/.a.yaml": false, "/accounts/a.log": false, "/accounts/yaml": false,
+		"/accounts":             true,
+		"/accounts/a.yaml":      true,
+		"/accounts/a.yml":       true,
+		"/accounts/a.json":      true,
+		"/accounts/..data":      true,
+		"/accounts/.a.yaml.swp": false,
+		"/accounts/.a.yaml":     false,
+		"/accounts/a.log":       false,
+		"/accounts/yaml":        false,
 	} {
 		if got := w.concerns(path); got != want {
 			t.Errorf("%s: %v, want %v", path, got, want)
@@ -149,14 +160,19 @@ func BenchmarkIdlePoll(b *testing.B) {
 func BenchmarkEdit(b *testing.B) {
 	dir := b.TempDir()
 	writeAccounts(b, dir, 10_000)
-	f, err := newManifestDir(b.Context(), dir, limiter.New(limiter.Options{}), logr.Discard(), realFiles{})
+	f, err := newManifestDir(
+		b.Context(), dir, limiter.New(limiter.Options{}), logr.Discard(), realFiles{},
+	)
 	if err != nil {
 		b.Fatal(err)
 	}
 	f.advance(f.first, time.Now(), 0)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		f.advance(files{filepath.Join(dir, "a7.yaml"): holding(fmt.Sprintf("a7=%d", i%100+1))}, time.Now(), 0)
+		f.advance(
+			files{filepath.Join(dir, "a7.yaml"): holding(fmt.Sprintf("a7=%d", i%100+1))},
+			time.Now(), 0,
+		)
 	}
 }
 
@@ -164,7 +180,9 @@ func BenchmarkEdit(b *testing.B) {
 func BenchmarkLoad(b *testing.B) {
 	dir := b.TempDir()
 	writeAccounts(b, dir, 10_000)
-	f, err := newManifestDir(b.Context(), dir, limiter.New(limiter.Options{}), logr.Discard(), realFiles{})
+	f, err := newManifestDir(
+		b.Context(), dir, limiter.New(limiter.Options{}), logr.Discard(), realFiles{},
+	)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -72,7 +72,8 @@ func holding(accounts ...string) reading {
 	content := "# accounts\n"
 	for _, account := range accounts {
 		name, limit, _ := strings.Cut(account, "=")
-		content += "---\napiVersion: sluice.dev/v1alpha1\nkind: MailAccount\nmetadata: {name: " + name + ", namespace: \"n\"}\n" +
+		content += "---\napiVersion: sluice.dev/v1alpha1\nkind: MailAccount\n" +
+			"metadata: {name: " + name + ", namespace: \"n\"}\n" +
 			"spec: {limits: {perMinute: " + limit + "}}\n"
 	}
 	return reading{content: []byte(content)}
@@ -94,18 +95,44 @@ func TestDisappearing(t *testing.T) {
 		changes                      files
 		soon, beforeGrace, afterward string
 	}{
-		"its file is gone":              {files{"b.yaml": gone}, "a=1", "a=1", "a=1"},
-		"its file no longer has it":     {files{"b.yaml": holding("c=3")}, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1 c=3"},
-		"its file has others":           {files{"b.yaml": text("{apiVersion: v1, kind: Secret}")}, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1"},
-		"its file is a list of nothing": {files{"b.yaml": text("{apiVersion: v1, kind: List, items: []}")}, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1"},
-		"its file is empty":             {files{"b.yaml": text("")}, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1 b=2 c=3"},
-		"its file has comments":         {files{"b.yaml": text("# b\n---\n")}, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1 b=2 c=3"},
-		"its file is broken":            {files{"b.yaml": text("apiVersion: sluice.d")}, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1 b=2 c=3"},
-		"its file cannot be read":       {files{"b.yaml": unreadable}, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1 b=2 c=3"},
-		"another file takes it":         {files{"b.yaml": holding("c=3"), "d.yaml": holding("b=5")}, "a=1 b=5 c=3", "a=1 b=5 c=3", "a=1 b=5 c=3"},
-		"an earlier file takes it":      {files{"b.yaml": holding("c=3"), "a.yaml": holding("a=1", "b=5")}, "a=1 b=5 c=3", "a=1 b=5 c=3", "a=1 b=5 c=3"},
-		"its file is renamed":           {files{"b.yaml": gone, "d.yaml": holding("b=2", "c=3")}, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1 b=2 c=3"},
-		"nothing happens":               {nil, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1 b=2 c=3"},
+		"its file is gone": {files{"b.yaml": gone}, "a=1", "a=1", "a=1"},
+		"its file no longer has it": {
+			files{"b.yaml": holding("c=3")}, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1 c=3",
+		},
+		"its file has others": {
+			files{"b.yaml": text("{apiVersion: v1, kind: Secret}")}, "a=1 b=2 c=3", "a=1 b=2 c=3",
+			"a=1",
+		},
+		"its file is a list of nothing": {
+			files{"b.yaml": text("{apiVersion: v1, kind: List, items: []}")}, "a=1 b=2 c=3",
+			"a=1 b=2 c=3", "a=1",
+		},
+		"its file is empty": {
+			files{"b.yaml": text("")}, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1 b=2 c=3",
+		},
+		"its file has comments": {
+			files{"b.yaml": text("# b\n---\n")}, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1 b=2 c=3",
+		},
+		"its file is broken": {
+			files{"b.yaml": text("apiVersion: sluice.d")}, "a=1 b=2 c=3", "a=1 b=2 c=3",
+			"a=1 b=2 c=3",
+		},
+		"its file cannot be read": {
+			files{"b.yaml": unreadable}, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1 b=2 c=3",
+		},
+		"another file takes it": {
+			files{"b.yaml": holding("c=3"), "d.yaml": holding("b=5")}, "a=1 b=5 c=3", "a=1 b=5 c=3",
+			"a=1 b=5 c=3",
+		},
+		"an earlier file takes it": {
+			files{"b.yaml": holding("c=3"), "a.yaml": holding("a=1", "b=5")}, "a=1 b=5 c=3",
+			"a=1 b=5 c=3", "a=1 b=5 c=3",
+		},
+		"its file is renamed": {
+			files{"b.yaml": gone, "d.yaml": holding("b=2", "c=3")}, "a=1 b=2 c=3", "a=1 b=2 c=3",
+			"a=1 b=2 c=3",
+		},
+		"nothing happens": {nil, "a=1 b=2 c=3", "a=1 b=2 c=3", "a=1 b=2 c=3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newTimeline(t, files{"a.yaml": holding("a=1"), "b.yaml": holding("b=2", "c=3")})
@@ -189,7 +216,9 @@ func TestSettling(t *testing.T) {
 func TestWhichFileHolds(t *testing.T) {
 	l := newTimeline(t, files{"a.yaml": holding("x=1"), "b.yaml": holding("x=2")})
 	l.wants("of two that are right", "x=1")
-	if want := []twice{{limiter.Key{Namespace: "n", Name: "x"}, "a.yaml", "b.yaml"}}; !slices.Equal(l.last.twice, want) {
+	if want := []twice{{limiter.Key{Namespace: "n", Name: "x"}, "a.yaml", "b.yaml"}}; !slices.Equal(
+		l.last.twice, want,
+	) {
 		t.Errorf("it tells of %v, want %v", l.last.twice, want)
 	}
 	l.sees(files{"a.yaml": text("# moved to b.yaml")})
@@ -213,7 +242,10 @@ func TestComplete(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newTimeline(t, files{"a.yaml": holding("a=1"), "b.yaml": tc.first})
-			l.wants("of the right file", strings.TrimSpace("a=1 "+map[bool]string{true: "b=1"}[name == "accounts"]))
+			l.wants(
+				"of the right file",
+				strings.TrimSpace("a=1 "+map[bool]string{true: "b=1"}[name == "accounts"]),
+			)
 			if l.last.complete != tc.want {
 				t.Errorf("complete is %v", l.last.complete)
 			}

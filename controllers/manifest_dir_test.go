@@ -43,7 +43,9 @@ func inFaultyDir(t *testing.T, faults controllers.Faults, prepare, test func(*fo
 	synctest.Test(t, func(t *testing.T) {
 		f := &folder{t: t, dir: dir, limiter: limiter.New(limiter.Options{}), log: &lines{}}
 		prepare(f)
-		source, err := controllers.NewPolledManifestDir(t.Context(), dir, f.limiter, f.log.logger(), faults)
+		source, err := controllers.NewPolledManifestDir(
+			t.Context(), dir, f.limiter, f.log.logger(), faults,
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +92,8 @@ func (f *folder) settles() { f.after(time.Second) }
 // send commits a mail, and sent is how many the last minute holds.
 func (f *folder) send(name string) {
 	f.t.Helper()
-	if _, err := f.limiter.Commit(limiter.Instant{}, limiter.Key{Namespace: "n", Name: name}, "", 1); err != nil {
+	key := limiter.Key{Namespace: "n", Name: name}
+	if _, err := f.limiter.Commit(limiter.Instant{}, key, "", 1); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -124,13 +127,16 @@ func (f *folder) want(what, name string, limit int64) {
 }
 
 func manifest(name, limit string) string {
-	return "apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\nmetadata: {name: " + name + ", namespace: \"n\"}\nspec:\n  limits:\n    perMinute: " + limit + "\n"
+	return "apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\n" +
+		"metadata: {name: " + name + ", namespace: \"n\"}\n" +
+		"spec:\n  limits:\n    perMinute: " + limit + "\n"
 }
 
 func TestManifestDirIsFollowed(t *testing.T) {
 	inDir(t, map[string]string{
-		"a.yaml":      manifest("a", "1") + "---\n" + manifest("b", "2"),
-		"c.json":      `{"apiVersion":"sluice.dev/v1alpha1","kind":"MailAccount","metadata":{"name":"c","namespace":"n"},"spec":{"limits":{"perMinute":3}}}`,
+		"a.yaml": manifest("a", "1") + "---\n" + manifest("b", "2"),
+		"c.json": `{"apiVersion":"sluice.dev/v1alpha1","kind":"MailAccount",` +
+			`"metadata":{"name":"c","namespace":"n"},"spec":{"limits":{"perMinute":3}}}`,
 		"README.md":   "not a manifest",
 		".hidden.yml": "{",
 		"other.yaml":  "apiVersion: v1\nkind: Namespace\nmetadata: {name: n}\n---\n# nothing\n",
@@ -179,13 +185,16 @@ func TestManifestDirIsFollowed(t *testing.T) {
 
 func TestManifestDirReadsListsItemByItem(t *testing.T) {
 	item := func(name, limit string) string {
-		return "- " + strings.ReplaceAll(strings.TrimSpace(manifest(name, limit)), "\n", "\n  ") + "\n"
+		text := strings.TrimSpace(manifest(name, limit))
+		return "- " + strings.ReplaceAll(text, "\n", "\n  ") + "\n"
 	}
 	list := "apiVersion: v1\nkind: List\nmetadata: {resourceVersion: \"\"}\nitems:\n"
 	accounts := "apiVersion: sluice.dev/v1alpha1\nkind: MailAccountList\nitems:\n"
 	inDir(t, map[string]string{
-		"list.yaml":  list + item("a", "1") + "- {apiVersion: v1, kind: Secret, metadata: {name: s}}\n" + item("b", "2"),
-		"typed.yaml": accounts + item("c", "3") + "- {metadata: {name: d, namespace: \"n\"}, spec: {limits: {perMinute: 4}}}\n",
+		"list.yaml": list + item("a", "1") +
+			"- {apiVersion: v1, kind: Secret, metadata: {name: s}}\n" + item("b", "2"),
+		"typed.yaml": accounts + item("c", "3") +
+			"- {metadata: {name: d, namespace: \"n\"}, spec: {limits: {perMinute: 4}}}\n",
 	}, func(f *folder) {
 		for name, limit := range map[string]int64{"a": 1, "b": 2, "c": 3, "d": 4} {
 			f.want("of a list", name, limit)
@@ -193,7 +202,9 @@ func TestManifestDirReadsListsItemByItem(t *testing.T) {
 		f.write("list.yaml", list+item("a", "5")+item("b", "0"))
 		f.settles()
 		f.want("of a list with a wrong item", "a", 1)
-		if want := "list.yaml:16: items[1].spec.limits.perMinute: Invalid value: 0: must be 1 or more"; !f.log.contains(want) {
+		const want = "list.yaml:16: items[1].spec.limits.perMinute: Invalid value: 0: " +
+			"must be 1 or more"
+		if !f.log.contains(want) {
 			t.Errorf("the log does not say %s:\n%s", want, f.log.text.String())
 		}
 	})
@@ -209,37 +220,56 @@ func TestManifestDirKeepsWhatAFileHeld(t *testing.T) {
 		"is commented out": {func(f *folder, _ string) {
 			f.write("a.yaml", "# "+strings.ReplaceAll(manifest("a", "1"), "\n", "\n# "))
 		}, true},
-		"is half written":     {func(f *folder, _ string) { f.write("a.yaml", manifest("a", "1")[:60]) }, false},
-		"is wrong":            {func(f *folder, _ string) { f.write("a.yaml", manifest("a", "0")) }, false},
-		"is a dangling link":  {func(f *folder, path string) { f.do(os.Remove(path), os.Symlink("nowhere.yaml", path)) }, false},
-		"is a link to itself": {func(f *folder, path string) { f.do(os.Remove(path), os.Symlink("a.yaml", path)) }, false},
-		"is a folder":         {func(f *folder, path string) { f.do(os.Remove(path), os.Mkdir(path, 0o700)) }, false},
-		"is a FIFO":           {func(f *folder, path string) { f.do(os.Remove(path), syscall.Mkfifo(path, 0o600)) }, false},
+		"is half written": {
+			func(f *folder, _ string) { f.write("a.yaml", manifest("a", "1")[:60]) }, false,
+		},
+		"is wrong": {
+			func(f *folder, _ string) { f.write("a.yaml", manifest("a", "0")) }, false,
+		},
+		"is a dangling link": {
+			func(f *folder, path string) { f.do(os.Remove(path), os.Symlink("nowhere", path)) },
+			false,
+		},
+		"is a link to itself": {
+			func(f *folder, path string) { f.do(os.Remove(path), os.Symlink("a.yaml", path)) },
+			false,
+		},
+		"is a folder": {
+			func(f *folder, path string) { f.do(os.Remove(path), os.Mkdir(path, 0o700)) }, false,
+		},
+		"is a FIFO": {
+			func(f *folder, path string) { f.do(os.Remove(path), syscall.Mkfifo(path, 0o600)) },
+			false,
+		},
 		"is a link to a FIFO": {func(f *folder, path string) {
 			f.do(os.Remove(path), syscall.Mkfifo(f.path("fifo"), 0o600), os.Symlink("fifo", path))
 		}, false},
-		"is a device": {func(f *folder, path string) { f.do(os.Remove(path), os.Symlink("/dev/zero", path)) }, false},
+		"is a device": {
+			func(f *folder, path string) { f.do(os.Remove(path), os.Symlink("/dev/zero", path)) },
+			false,
+		},
 	} {
 		t.Run("a file that "+name, func(t *testing.T) {
-			inDir(t, map[string]string{"a.yaml": manifest("a", "1"), "b.yaml": manifest("b", "1")}, func(f *folder) {
-				f.send("a")
-				tc.damage(f, f.path("a.yaml"))
-				f.write("b.yaml", manifest("b", "2"))
-				f.settles()
-				f.want("in the good file", "b", 2)
-				f.after(5 * time.Minute)
-				f.want("in the file that "+name, "a", 1)
-				if !f.log.contains("broken file; its accounts stay as they were") {
-					t.Errorf("the log does not tell:\n%s", f.log.text.String())
-				}
-				f.do(os.RemoveAll(f.path("a.yaml")))
-				f.write("a.yaml", manifest("a", "3"))
-				f.settles()
-				f.want("once it is right", "a", 3)
-				if f.sent("a") != 1 {
-					t.Error("the history is lost")
-				}
-			})
+			inDir(t, map[string]string{"a.yaml": manifest("a", "1"), "b.yaml": manifest("b", "1")},
+				func(f *folder) {
+					f.send("a")
+					tc.damage(f, f.path("a.yaml"))
+					f.write("b.yaml", manifest("b", "2"))
+					f.settles()
+					f.want("in the good file", "b", 2)
+					f.after(5 * time.Minute)
+					f.want("in the file that "+name, "a", 1)
+					if !f.log.contains("broken file; its accounts stay as they were") {
+						t.Errorf("the log does not tell:\n%s", f.log.text.String())
+					}
+					f.do(os.RemoveAll(f.path("a.yaml")))
+					f.write("a.yaml", manifest("a", "3"))
+					f.settles()
+					f.want("once it is right", "a", 3)
+					if f.sent("a") != 1 {
+						t.Error("the history is lost")
+					}
+				})
 		})
 		t.Run("at the start, a file that "+name, func(t *testing.T) {
 			inFaultyDir(t, controllers.Faults{}, func(f *folder) {
@@ -310,14 +340,24 @@ func TestManifestDirOfAMountedConfigMap(t *testing.T) {
 		for name, content := range files {
 			f.write("..v"+version+"/"+name, content)
 		}
-		f.do(os.Symlink("..v"+version, f.path("..data_tmp")), os.Rename(f.path("..data_tmp"), f.path("..data")))
+		f.do(
+			os.Symlink("..v"+version, f.path("..data_tmp")),
+			os.Rename(f.path("..data_tmp"), f.path("..data")),
+		)
 	}
 	inFaultyDir(t, controllers.Faults{}, func(f *folder) {
-		publish(f, "1", map[string]string{"a.yaml": manifest("a", "1"), "b.yaml": manifest("b", "1")})
-		f.do(os.Symlink("..data/a.yaml", f.path("a.yaml")), os.Symlink("..data/b.yaml", f.path("b.yaml")))
+		publish(
+			f, "1", map[string]string{"a.yaml": manifest("a", "1"), "b.yaml": manifest("b", "1")},
+		)
+		f.do(
+			os.Symlink("..data/a.yaml", f.path("a.yaml")),
+			os.Symlink("..data/b.yaml", f.path("b.yaml")),
+		)
 	}, func(f *folder) {
 		f.send("a")
-		publish(f, "2", map[string]string{"a.yaml": manifest("a", "2"), "b.yaml": manifest("b", "1")})
+		publish(
+			f, "2", map[string]string{"a.yaml": manifest("a", "2"), "b.yaml": manifest("b", "1")},
+		)
 		f.do(os.RemoveAll(f.path("..v1")))
 		f.settles()
 		f.want("after the swap", "a", 2)
@@ -347,7 +387,10 @@ func TestManifestDirThatGoesAwayChangesNothing(t *testing.T) {
 }
 
 func TestManifestDirThatIsMissing(t *testing.T) {
-	_, err := controllers.NewManifestDir(t.Context(), filepath.Join(t.TempDir(), "nope"), limiter.New(limiter.Options{}), (&lines{}).logger())
+	_, err := controllers.NewManifestDir(
+		t.Context(), filepath.Join(t.TempDir(), "nope"), limiter.New(limiter.Options{}),
+		(&lines{}).logger(),
+	)
 	if err == nil || !strings.Contains(err.Error(), "nope: no such file or directory") {
 		t.Errorf("got %v", err)
 	}
@@ -384,14 +427,21 @@ func TestManifestDirIsWokenByEvents(t *testing.T) {
 		want int64
 	}{
 		{"an edit", func() { f.write("a.yaml", manifest("a", "2")) }, 2},
-		{"a new file", func() { f.write("b.yaml", manifest("a", "1")); f.do(os.Remove(f.path("a.yaml"))) }, 1},
-		{"a rename", func() { f.write("tmp", manifest("a", "7")); f.do(os.Rename(f.path("tmp"), f.path("a.yaml"))) }, 7},
+		{"a new file", func() {
+			f.write("b.yaml", manifest("a", "1"))
+			f.do(os.Remove(f.path("a.yaml")))
+		}, 1},
+		{"a rename", func() {
+			f.write("tmp", manifest("a", "7"))
+			f.do(os.Rename(f.path("tmp"), f.path("a.yaml")))
+		}, 7},
 		{"a swap of links", func() {
 			f.do(os.MkdirAll(f.path("..v"), 0o700))
 			f.write("..v/a.yaml", manifest("a", "8"))
 			_ = os.Remove(f.path("..data"))
 			f.do(os.Symlink("..v", f.path("tmp")), os.Rename(f.path("tmp"), f.path("..data")))
-			f.do(os.Symlink("..data/a.yaml", f.path("tmp")), os.Rename(f.path("tmp"), f.path("a.yaml")))
+			f.do(os.Symlink("..data/a.yaml", f.path("tmp")))
+			f.do(os.Rename(f.path("tmp"), f.path("a.yaml")))
 		}, 8},
 	} {
 		change.do()
@@ -411,29 +461,74 @@ func TestManifestDirIsWokenByEvents(t *testing.T) {
 func TestBrokenManifestsSayWhere(t *testing.T) {
 	head := "apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\nmetadata:\n  name: a\nspec:\n"
 	for name, c := range map[string]struct{ manifest, want string }{
-		"not YAML":                 {"a: b: c", "yaml: mapping values are not allowed"},
-		"no object":                {"just text", "must be an object with apiVersion and kind"},
-		"another version":          {strings.Replace(head, "v1alpha1", "v9", 1) + "  limits: {}", `x.yaml:2: kind: must be MailAccount with apiVersion sluice.dev/v1alpha1, not "MailAccount" with apiVersion "sluice.dev/v9"`},
-		"no kind":                  {"metadata: {name: a}", "must be MailAccount"},
-		"no name":                  {strings.Replace(head, "  name: a", "  namespace: ns", 1) + "  limits: {}", "x.yaml:3: metadata.name: Required value"},
-		"a name that is none":      {strings.Replace(head, "name: a", "name: A_b", 1) + "  limits: {}", "x.yaml:4: metadata.name: Invalid value: \"A_b\""},
-		"a namespace that is none": {strings.Replace(head, "name: a", "name: a\n  namespace: a.b", 1) + "  limits: {}", "x.yaml:5: metadata.namespace: Invalid value"},
-		"no limits":                {head + "  behavior: Defer", "x.yaml:5: spec.limits: Required value: write `limits: {}`"},
-		"a limit of zero":          {head + "  limits:\n    perDay: 0", "x.yaml:7: spec.limits.perDay: Invalid value: 0"},
-		"a limit below zero":       {head + "  limits:\n    perHour: 5\n    perDay: -1", "x.yaml:8: spec.limits.perDay: Invalid value: -1"},
-		"a limit of 2^31":          {head + "  limits:\n    perDay: 2147483648", "x.yaml:7: spec.limits.perDay: Invalid value: 2147483648: spec.limits.perDay in body should be less than or equal to 2147483647"},
-		"a limit that is text":     {head + "  limits:\n    perDay: ten", `x.yaml:7: spec.limits.perDay: Invalid value: "string": spec.limits.perDay in body must be of type number: "string"`},
-		"an unknown field":         {head + "  limits:\n    perSecond: 1", `x.yaml:7: spec.limits.perSecond: unknown field "spec.limits.perSecond"`},
-		"a field in another case":  {head + "  Limits: {}", `unknown field "spec.Limits"`},
-		"an unknown behavior":      {head + "  limits: {}\n  behavior: Drop", `x.yaml:7: spec.behavior: Unsupported value: "Drop": supported values: "Defer", "Reject"`},
-		"an unknown deferTo":       {head + "  limits: {}\n  deferTo: Never", "x.yaml:7: spec.deferTo: Unsupported value"},
-		"a field twice":            {head + "  limits: {}\n  limits: {}", `line 7: key "limits" already set in map`},
-		"the second document":      {head + "  limits: {}\n---\n" + head + "  limits:\n    perDay: 0", "x.yaml:14: spec.limits.perDay"},
+		"not YAML":  {"a: b: c", "yaml: mapping values are not allowed"},
+		"no object": {"just text", "must be an object with apiVersion and kind"},
+		"another version": {
+			strings.Replace(head, "v1alpha1", "v9", 1) + "  limits: {}",
+			`x.yaml:2: kind: must be MailAccount with apiVersion sluice.dev/v1alpha1, not ` +
+				`"MailAccount" with apiVersion "sluice.dev/v9"`,
+		},
+		"no kind": {"metadata: {name: a}", "must be MailAccount"},
+		"no name": {
+			strings.Replace(head, "  name: a", "  namespace: ns", 1) + "  limits: {}",
+			"x.yaml:3: metadata.name: Required value",
+		},
+		"a name that is none": {
+			strings.Replace(head, "name: a", "name: A_b", 1) + "  limits: {}",
+			"x.yaml:4: metadata.name: Invalid value: \"A_b\"",
+		},
+		"a namespace that is none": {
+			strings.Replace(head, "name: a", "name: a\n  namespace: a.b", 1) + "  limits: {}",
+			"x.yaml:5: metadata.namespace: Invalid value",
+		},
+		"no limits": {
+			head + "  behavior: Defer", "x.yaml:5: spec.limits: Required value: write `limits: {}`",
+		},
+		"a limit of zero": {
+			head + "  limits:\n    perDay: 0", "x.yaml:7: spec.limits.perDay: Invalid value: 0",
+		},
+		"a limit below zero": {
+			head + "  limits:\n    perHour: 5\n    perDay: -1",
+			"x.yaml:8: spec.limits.perDay: Invalid value: -1",
+		},
+		"a limit of 2^31": {
+			head + "  limits:\n    perDay: 2147483648",
+			"x.yaml:7: spec.limits.perDay: Invalid value: 2147483648: spec.limits.perDay in " +
+				"body should be less than or equal to 2147483647",
+		},
+		"a limit that is text": {
+			head + "  limits:\n    perDay: ten",
+			`x.yaml:7: spec.limits.perDay: Invalid value: "string": spec.limits.perDay in body ` +
+				`must be of type number: "string"`,
+		},
+		"an unknown field": {
+			head + "  limits:\n    perSecond: 1",
+			`x.yaml:7: spec.limits.perSecond: unknown field "spec.limits.perSecond"`,
+		},
+		"a field in another case": {head + "  Limits: {}", `unknown field "spec.Limits"`},
+		"an unknown behavior": {
+			head + "  limits: {}\n  behavior: Drop",
+			`x.yaml:7: spec.behavior: Unsupported value: "Drop": supported values: "Defer", ` +
+				`"Reject"`,
+		},
+		"an unknown deferTo": {
+			head + "  limits: {}\n  deferTo: Never", "x.yaml:7: spec.deferTo: Unsupported value",
+		},
+		"a field twice": {
+			head + "  limits: {}\n  limits: {}", `line 7: key "limits" already set in map`,
+		},
+		"the second document": {
+			head + "  limits: {}\n---\n" + head + "  limits:\n    perDay: 0",
+			"x.yaml:14: spec.limits.perDay",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inDir(t, map[string]string{"x.yaml": c.manifest}, func(f *folder) {
 				if !f.log.contains(strings.ReplaceAll(c.want, `"`, `\"`)) || f.limiter.Loaded() {
-					t.Errorf("loaded %v, the log is\n%swant %s", f.limiter.Loaded(), f.log.text.String(), c.want)
+					t.Errorf(
+						"loaded %v, the log is\n%swant %s", f.limiter.Loaded(), f.log.text.String(),
+						c.want,
+					)
 				}
 			})
 		})
@@ -444,7 +539,9 @@ func TestBrokenManifestsSayWhere(t *testing.T) {
 // api/v1alpha1.
 func TestSamplesFromAManifestDir(t *testing.T) {
 	for kind, valid := range map[string]bool{"valid": true, "invalid": false} {
-		files, err := filepath.Glob(filepath.Join(controlplane.Root, "config", "samples", kind, "*.yaml"))
+		files, err := filepath.Glob(
+			filepath.Join(controlplane.Root, "config", "samples", kind, "*.yaml"),
+		)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no samples: %v", err)
 		}
@@ -456,7 +553,10 @@ func TestSamplesFromAManifestDir(t *testing.T) {
 				}
 				inDir(t, map[string]string{"x.yaml": string(content)}, func(f *folder) {
 					if f.limiter.Loaded() != valid {
-						t.Errorf("taken up: %v, want %v\n%s", f.limiter.Loaded(), valid, f.log.text.String())
+						t.Errorf(
+							"taken up: %v, want %v\n%s", f.limiter.Loaded(), valid,
+							f.log.text.String(),
+						)
 					}
 				})
 			})
@@ -465,10 +565,11 @@ func TestSamplesFromAManifestDir(t *testing.T) {
 }
 
 func TestAccountDeclaredTwice(t *testing.T) {
-	inDir(t, map[string]string{"1.yaml": manifest("a", "1"), "2.yaml": manifest("a", "2")}, func(f *folder) {
-		f.want("declared twice", "a", 1)
-		if !f.log.contains("declared twice") {
-			t.Error("the log does not tell")
-		}
-	})
+	inDir(t, map[string]string{"1.yaml": manifest("a", "1"), "2.yaml": manifest("a", "2")},
+		func(f *folder) {
+			f.want("declared twice", "a", 1)
+			if !f.log.contains("declared twice") {
+				t.Error("the log does not tell")
+			}
+		})
 }

@@ -21,7 +21,12 @@ type watcher struct {
 }
 
 func newWatcher(path string, log logr.Logger) *watcher {
-	return &watcher{path: path, log: log, wake: make(chan struct{}, 1), folders: make(chan os.FileInfo, 1)}
+	return &watcher{
+		path:    path,
+		log:     log,
+		wake:    make(chan struct{}, 1),
+		folders: make(chan os.FileInfo, 1),
+	}
 }
 
 // follow says which folder is at the path: after a mount, or if the path is a link, it may be

@@ -35,7 +35,8 @@ func TestAPanicEndsTheProcess(t *testing.T) {
 	cmd.Env = append(os.Environ(), asPanicking+"=yes")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), "panic: swordfish") {
+	if !errors.As(err, &exit) || exit.ExitCode() != 2 ||
+		!strings.Contains(string(out), "panic: swordfish") {
 		t.Errorf("ended with %v:\n%s", err, out)
 	}
 }

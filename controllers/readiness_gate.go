@@ -12,21 +12,27 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// readinessGate opens the limiter once every MailAccount of the first list has been reconciled. That the cache has
-// synced is not enough: its objects are still in the queue then, and a check for one of them would be answered 404.
+// readinessGate opens the limiter once every MailAccount of the first list has been reconciled.
+// That the cache has synced is not enough: its objects are still in the queue then, and a check for
+// one of them would be answered 404.
 type readinessGate struct {
 	cache   cache.Cache
 	limiter *limiter.Limiter
 	log     logr.Logger
 
 	mu sync.Mutex
-	// pending are the accounts to wait for; before the list, those already reconciled are in early. Both are nil
-	// once all is loaded.
+	// pending are the accounts to wait for; before the list, those already reconciled are in early.
+	// Both are nil once all is loaded.
 	pending, early map[types.NamespacedName]struct{}
 }
 
 func newReadinessGate(c cache.Cache, l *limiter.Limiter, log logr.Logger) *readinessGate {
-	return &readinessGate{cache: c, limiter: l, log: log, early: map[types.NamespacedName]struct{}{}}
+	return &readinessGate{
+		cache:   c,
+		limiter: l,
+		log:     log,
+		early:   map[types.NamespacedName]struct{}{},
+	}
 }
 
 // NeedLeaderElection is false: every replica loads.
@@ -35,7 +41,8 @@ func (g *readinessGate) NeedLeaderElection() bool { return false }
 // Start notes what the first list holds.
 func (g *readinessGate) Start(ctx context.Context) error {
 	var list mailAccountList
-	// This waits for the cache to sync. The objects are shared with it, and only their names are read.
+	// This waits for the cache to sync. The objects are shared with it, and only their names are
+	// read.
 	if err := g.cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return err
 	}

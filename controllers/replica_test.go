@@ -44,7 +44,7 @@ func (l *lines) logger() logr.Logger {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		fmt.Fprintln(&l.text, prefix, args)
-	}, funcr.Options{Verbosity: 5}) // from there on controllers tell each time that they looked at an object
+	}, funcr.Options{Verbosity: 5}) // from 5 on, controllers log each object that they look at
 }
 
 func (l *lines) contains(s string) bool { return l.count(s) > 0 }
@@ -86,7 +86,8 @@ func startOn(t *testing.T, kube *rest.Config, with ...func(*ctrl.Options)) *repl
 	sameName := true
 	options := ctrl.Options{
 		Scheme: scheme, Cache: controllers.CacheOptions(), Logger: r.log.logger(),
-		Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: &sameName},
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: &sameName},
 	}
 	for _, change := range with {
 		change(&options)
@@ -95,7 +96,8 @@ func startOn(t *testing.T, kube *rest.Config, with ...func(*ctrl.Options)) *repl
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := controllers.Add(mgr, controllers.Options{Limiter: r.limiter, LeaseNamespace: "default"}); err != nil {
+	err = controllers.Add(mgr, controllers.Options{Limiter: r.limiter, LeaseNamespace: "default"})
+	if err != nil {
 		t.Fatal(err)
 	}
 	stopped := make(chan error)
@@ -133,7 +135,9 @@ func (r *replica) waitUsage(t *testing.T, name, what string, want func(limiter.U
 }
 
 func perMinute(n int64) func(limiter.Usage, error) bool {
-	return func(u limiter.Usage, err error) bool { return err == nil && u.Policy.Limits[limiter.Minute] == n }
+	return func(u limiter.Usage, err error) bool {
+		return err == nil && u.Policy.Limits[limiter.Minute] == n
+	}
 }
 
 func newAccount(name string, limit int32) *v1alpha1.MailAccount {
@@ -166,8 +170,12 @@ func change(t *testing.T, c client.Client, account *v1alpha1.MailAccount, edit f
 	}
 }
 
-// waitCondition waits until the account's Ready condition speaks of its generation with this status and reason.
-func waitCondition(t *testing.T, c client.Client, account *v1alpha1.MailAccount, status metav1.ConditionStatus, reason string) metav1.Condition {
+// waitCondition waits until the account's Ready condition speaks of its generation with this status
+// and reason.
+func waitCondition(
+	t *testing.T, c client.Client, account *v1alpha1.MailAccount, status metav1.ConditionStatus,
+	reason string,
+) metav1.Condition {
 	t.Helper()
 	var ready *metav1.Condition
 	controlplane.Eventually(t, account.Name+" is "+reason, func() error {
@@ -175,7 +183,8 @@ func waitCondition(t *testing.T, c client.Client, account *v1alpha1.MailAccount,
 			return err
 		}
 		ready = meta.FindStatusCondition(account.Status.Conditions, v1alpha1.ConditionReady)
-		if ready == nil || ready.Status != status || ready.Reason != reason || ready.ObservedGeneration != account.Generation {
+		if ready == nil || ready.Status != status || ready.Reason != reason ||
+			ready.ObservedGeneration != account.Generation {
 			return fmt.Errorf("the status is %+v", account.Status)
 		}
 		return nil

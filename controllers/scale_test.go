@@ -26,9 +26,10 @@ import (
 	"github.com/sluice-mail/sluice/test/controlplane"
 )
 
-// TestScale is a replica with 100,000 accounts on a real kube-apiserver: `make scale`. It measures, side by side, how
-// long a start takes until the limits are loaded and how long a bare informer takes for the same objects; what an account
-// costs on the heap; and it wants a restart with nothing changed to write nothing.
+// TestScale is a replica with 100,000 accounts on a real kube-apiserver: `make scale`. It measures,
+// side by side, how long a start takes until the limits are loaded and how long a bare informer
+// takes for the same objects; what an account costs on the heap; and it wants a restart with
+// nothing changed to write nothing.
 func TestScale(t *testing.T) {
 	n := 100_000
 	if s := os.Getenv("SLUICE_SCALE_ACCOUNTS"); s != "" {
@@ -38,7 +39,9 @@ func TestScale(t *testing.T) {
 		}
 	}
 	createMany(t, n)
-	first := timed(t, "the first start, which writes every status", func() { start(t).waitStatuses(t, n) })
+	first := timed(
+		t, "the first start, which writes every status", func() { start(t).waitStatuses(t, n) },
+	)
 	t.Logf("the first start wrote %d statuses in %s", n, first.Round(time.Second))
 
 	var bares, starts []time.Duration
@@ -49,7 +52,11 @@ func TestScale(t *testing.T) {
 	slices.Sort(bares)
 	slices.Sort(starts)
 	ratio := starts[1].Seconds() / bares[1].Seconds()
-	t.Logf("%d accounts: a bare informer %v, until the limits are loaded %v; the ratio of the medians is %.2f", n, bares, starts, ratio)
+	t.Logf(
+		"%d accounts: a bare informer %v, until the limits are loaded %v; "+
+			"the ratio of the medians is %.2f",
+		n, bares, starts, ratio,
+	)
 	if ratio > 2 {
 		t.Errorf("a start takes %.2f times as long as a bare informer, want at most 2", ratio)
 	}
@@ -92,7 +99,8 @@ func createMany(t *testing.T, n int) {
 		for range 16 {
 			group.Go(func() {
 				for i := next.Add(1); i <= int64(n); i = next.Add(1) {
-					if err := c.Create(t.Context(), newAccount(fmt.Sprintf("mailbox-%06d", i), int32(i%1000+1))); err != nil {
+					account := newAccount(fmt.Sprintf("mailbox-%06d", i), int32(i%1000+1))
+					if err := c.Create(t.Context(), account); err != nil {
 						t.Error(err)
 						return
 					}
@@ -103,8 +111,11 @@ func createMany(t *testing.T, n int) {
 	})
 }
 
-// informer caches MailAccounts as everybody would, until the context ends; the handler gets what it sees.
-func informer(ctx context.Context, t *testing.T, handler toolscache.ResourceEventHandler) (synced func()) {
+// informer caches MailAccounts as everybody would, until the context ends; the handler gets what it
+// sees.
+func informer(
+	ctx context.Context, t *testing.T, handler toolscache.ResourceEventHandler,
+) (synced func()) {
 	t.Helper()
 	scheme := apiruntime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
@@ -140,10 +151,14 @@ func bareInformer(t *testing.T) time.Duration {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	return timed(t, "a bare informer", informer(ctx, t, toolscache.ResourceEventHandlerFuncs{AddFunc: func(any) {}}))
+	return timed(
+		t, "a bare informer",
+		informer(ctx, t, toolscache.ResourceEventHandlerFuncs{AddFunc: func(any) {}}),
+	)
 }
 
-// restart is how long a replica takes until its limits are loaded. It wants the restart to write nothing.
+// restart is how long a replica takes until its limits are loaded. It wants the restart to write
+// nothing.
 func restart(t *testing.T, n int) time.Duration {
 	t.Helper()
 	r := start(t)
@@ -151,7 +166,9 @@ func restart(t *testing.T, n int) time.Duration {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var updates atomic.Int64
-	informer(ctx, t, toolscache.ResourceEventHandlerFuncs{UpdateFunc: func(any, any) { updates.Add(1) }})()
+	informer(
+		ctx, t, toolscache.ResourceEventHandlerFuncs{UpdateFunc: func(any, any) { updates.Add(1) }},
+	)()
 	r.waitIdle(t)
 	r.stop()
 	if written := updates.Load(); written > 0 {
@@ -160,17 +177,19 @@ func restart(t *testing.T, n int) time.Duration {
 	return took
 }
 
-// waitIdle waits until the replica is elected, has looked at every account again, and then at none for two seconds.
+// waitIdle waits until the replica is elected, has looked at every account again, and then at none
+// for two seconds.
 func (r *replica) waitIdle(t *testing.T) {
 	t.Helper()
 	idle, before := 0, 0.
-	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, 10*time.Minute, true, func(context.Context) (bool, error) {
-		now := reconciled(t)
-		if idle++; now != before || !r.log.contains("this replica writes the status") {
-			idle, before = 0, now
-		}
-		return idle > 20, nil
-	})
+	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, 10*time.Minute, true,
+		func(context.Context) (bool, error) {
+			now := reconciled(t)
+			if idle++; now != before || !r.log.contains("this replica writes the status") {
+				idle, before = 0, now
+			}
+			return idle > 20, nil
+		})
 	if err != nil {
 		t.Fatalf("the replica is busy: %v", err)
 	}
@@ -179,9 +198,10 @@ func (r *replica) waitIdle(t *testing.T) {
 // waitLoadedOf is waitLoaded for longer.
 func (r *replica) waitLoadedOf(t *testing.T, n int) {
 	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 5*time.Millisecond, 10*time.Minute, true, func(context.Context) (bool, error) {
-		return r.limiter.Loaded(), nil
-	})
+	err := wait.PollUntilContextTimeout(t.Context(), 5*time.Millisecond, 10*time.Minute, true,
+		func(context.Context) (bool, error) {
+			return r.limiter.Loaded(), nil
+		})
 	if have := r.limiter.Stats().Accounts; err != nil || have < n {
 		t.Fatalf("%d accounts of %d are loaded: %v", have, n, err)
 	}
@@ -201,17 +221,26 @@ func (r *replica) waitStatuses(t *testing.T, n int) {
 			}
 		}
 	}
-	informer(ctx, t, toolscache.ResourceEventHandlerFuncs{AddFunc: note, UpdateFunc: func(_, obj any) { note(obj) }})()
-	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, 30*time.Minute, true, func(context.Context) (bool, error) {
-		return count.Load() >= int64(n), nil
-	})
+	informer(
+		ctx,
+		t,
+		toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    note,
+			UpdateFunc: func(_, obj any) { note(obj) },
+		},
+	)()
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, 30*time.Minute, true,
+		func(context.Context) (bool, error) {
+			return count.Load() >= int64(n), nil
+		})
 	if err != nil {
 		t.Fatal(errors.Join(fmt.Errorf("%d of %d have a status", count.Load(), n), err))
 	}
 	r.stop()
 }
 
-// heapPerAccount is what a replica that has loaded n accounts costs on the heap, divided among them.
+// heapPerAccount is what a replica that has loaded n accounts costs on the heap, divided among
+// them.
 func heapPerAccount(t *testing.T, n int) int64 {
 	t.Helper()
 	heap := func() int64 {

@@ -101,7 +101,9 @@ func TestStatusIsTakenBack(t *testing.T) {
 	}{
 		"the same readiness, of another reason": {"True", true, "Nobody knows.", nil},
 		"another readiness":                     {"False", false, enforcing, []string{readyEvent}},
-		"an unknown readiness":                  {"Unknown", false, enforcing, []string{readyEvent}},
+		"an unknown readiness": {
+			"Unknown", false, enforcing, []string{readyEvent},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWritten(t, "status-taken-back")

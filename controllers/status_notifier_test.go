@@ -48,8 +48,10 @@ func TestStatusNotifier(t *testing.T) {
 		priority  int // of the account, if the queue holds it
 		want      int // in the queue
 	}{
-		"the elected replica looks again":             {byPriority, true, true, false, 0, 1},
-		"so it does while the limits are loaded":      {byPriority, true, false, false, handler.LowPriority, 1},
+		"the elected replica looks again": {byPriority, true, true, false, 0, 1},
+		"so it does while the limits are loaded": {
+			byPriority, true, false, false, handler.LowPriority, 1,
+		},
 		"another kind of queue":                       {inOrder, true, false, false, 0, 1},
 		"a replica that is not elected does not":      {byPriority, false, true, false, 0, 0},
 		"a controller that has not begun is not told": {byPriority, true, true, true, 0, 0},
@@ -149,7 +151,9 @@ func newFollower(t *testing.T, name string) *follower {
 		Logger:     funcr.New(f.logged, funcr.Options{Verbosity: 5}),
 		NewClient: func(c *rest.Config, o client.Options) (client.Client, error) {
 			cached, err := client.NewWithWatch(c, o)
-			return interceptor.NewClient(cached, interceptor.Funcs{Get: f.get, SubResourceApply: f.apply}), err
+			return interceptor.NewClient(
+				cached, interceptor.Funcs{Get: f.get, SubResourceApply: f.apply},
+			), err
 		},
 	})
 	if err != nil {
@@ -288,7 +292,9 @@ func TestStatusFollowsTheLimits(t *testing.T) {
 	f.mu.Lock()
 	f.before = func() {
 		disturbed.Store(true)
-		touched := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`))
+		touched := client.RawPatch(
+			types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`),
+		)
 		if err := f.client.Patch(t.Context(), limited(4), touched); err != nil {
 			t.Error(err)
 		}

@@ -73,7 +73,9 @@ func splitJSON(content []byte) (documents []document, end int, err error) {
 		end = int(decoder.InputOffset())
 		if !bytes.Equal(object, []byte("null")) {
 			start := end - len(object)
-			documents = append(documents, document{object, content[start:end], lineAt(content, start)})
+			documents = append(
+				documents, document{object, content[start:end], lineAt(content, start)},
+			)
 		}
 	}
 }

@@ -52,7 +52,8 @@ func wantManifestErrors(t *testing.T, err error) {
 		}
 		return
 	}
-	if m := (*manifest.Error)(nil); !errors.As(err, &m) || m.File != "x.yaml" || m.Line < 0 || m.Err == nil {
+	if m := (*manifest.Error)(nil); !errors.As(err, &m) || m.File != "x.yaml" || m.Line < 0 ||
+		m.Err == nil {
 		t.Errorf("an error does not say where: %#v", err)
 	}
 	_ = err.Error()

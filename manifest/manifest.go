@@ -3,7 +3,8 @@
 //
 //   - documents.go: a file becomes documents, as kubectl divides and converts it.
 //   - objects.go: a document becomes objects; a list is read item by item.
-//   - schema.go: an object is checked against the CustomResourceDefinition, as the API server does it.
+//   - schema.go: an object is checked against the CustomResourceDefinition, as the API server does
+//     it.
 //   - locate.go: the line of a field.
 package manifest
 

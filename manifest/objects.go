@@ -26,7 +26,9 @@ func (d *document) accounts() ([]v1alpha1.MailAccount, error) {
 	var body map[string]any
 	twice, err := kjson.UnmarshalStrict(d.json, &body)
 	if err != nil {
-		return nil, d.fail("", "", errors.New("the document must be an object with apiVersion and kind"))
+		return nil, d.fail(
+			"", "", errors.New("the document must be an object with apiVersion and kind"),
+		)
 	}
 	var errs []error
 	for _, err := range twice {

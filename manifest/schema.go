@@ -187,7 +187,9 @@ func keepsRulesFromRunning(err *field.Error) bool {
 }
 
 // typed is the object in the types of the API, as a client reads it from the API server.
-func typed(body map[string]any, metadata *metav1.ObjectMeta) (account v1alpha1.MailAccount, err error) {
+func typed(
+	body map[string]any, metadata *metav1.ObjectMeta,
+) (account v1alpha1.MailAccount, err error) {
 	delete(body, "metadata")
 	stored, err := json.Marshal(body)
 	if err == nil {

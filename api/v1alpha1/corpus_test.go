@@ -25,7 +25,16 @@ import (
 	"github.com/sluice-mail/sluice/test/controlplane"
 )
 
-const typeMeta = "apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\n"
+const (
+	typeMeta = "apiVersion: sluice.dev/v1alpha1\nkind: MailAccount\n"
+
+	// Lists, and their items in YAML's braces.
+	list    = "apiVersion: v1\nkind: List\nitems:\n"
+	ownList = "apiVersion: sluice.dev/v1alpha1\nkind: MailAccountList\nitems:\n"
+	braces  = "apiVersion: sluice.dev/v1alpha1, kind: MailAccount, "
+	bracesA = "{" + braces + "metadata: {name: a}, spec: {limits: {}}}"
+	bracesB = "{" + braces + "metadata: {name: b}, spec: {limits: {}}}"
+)
 
 // of is an account with these metadata and this spec, each in YAML's braces.
 func of(metadata, spec string) string {
@@ -33,8 +42,19 @@ func of(metadata, spec string) string {
 }
 
 func inJSON(metadata, spec string) string {
-	return `{"apiVersion": "sluice.dev/v1alpha1", "kind": "MailAccount", "metadata": {` + metadata + `}, "spec": {` + spec + `}}`
+	return `{"apiVersion": "sluice.dev/v1alpha1", "kind": "MailAccount", ` +
+		`"metadata": {` + metadata + `}, "spec": {` + spec + `}}`
 }
+
+// Accounts with a name and no limit, in YAML and in JSON.
+var (
+	yamlA = of("name: a", "limits: {}")
+	yamlB = of("name: b", "limits: {}")
+	yamlC = of("name: c", "limits: {}")
+	jsonA = inJSON(`"name": "a"`, `"limits": {}`)
+	jsonB = inJSON(`"name": "b"`, `"limits": {}`)
+	jsonC = inJSON(`"name": "c"`, `"limits": {}`)
+)
 
 // corpus is what people, editors and programs may write, by what is special about it.
 var corpus = map[string]string{
@@ -54,7 +74,7 @@ var corpus = map[string]string{
 	"limits null":              of("name: a", "limits: "),
 	"limits an array":          of("name: a", "limits: []"),
 	"limits a text":            of("name: a", "limits: none"),
-	"no limit":                 of("name: a", "limits: {}"),
+	"no limit":                 yamlA,
 	"perDay null":              of("name: a", "limits: {perMinute: 1, perDay: }"),
 	"perDay null in JSON":      inJSON(`"name": "a"`, `"limits": {"perDay": null}`),
 	"perDay a tilde":           of("name: a", "limits: {perDay: ~}"),
@@ -104,144 +124,167 @@ var corpus = map[string]string{
 	"a tag of one's own":  of("name: a", "limits: {perMinute: !x 30}"),
 	"binary for behavior": of("name: a", "limits: {}, behavior: !!binary RGVmZXI="),
 
-	"a name like a date":        of("name: 2026-11-23", "limits: {}"),
-	"a name like a time":        of("name: 2026-11-23T00:00:00Z", "limits: {}"),
-	"a name like a number":      of("name: 12345", "limits: {}"),
-	"a quoted number":           of(`name: "12345"`, "limits: {}"),
-	"a name like 1e3":           of("name: 1e3", "limits: {}"),
-	"a name like a boolean":     of("name: no", "limits: {}"),
-	"a name like null":          of("name: null", "limits: {}"),
-	"a name of one letter n":    of("name: n", "limits: {}"),
-	"a name with dots":          of("name: a.b", "limits: {}"),
-	"a name with underscore":    of("name: a_b", "limits: {}"),
-	"a name in capitals":        of("name: A", "limits: {}"),
-	"a name with a slash":       inJSON(`"name": "a\/b"`, `"limits": {}`),
-	"an empty name":             of(`name: ""`, "limits: {}"),
-	"a name of 253":             of("name: "+strings.Repeat("a", 253), "limits: {}"),
-	"a name of 254":             of("name: "+strings.Repeat("a", 254), "limits: {}"),
-	"no name":                   of("", "limits: {}"),
-	"metadata missing":          typeMeta + "spec: {limits: {}}\n",
-	"metadata null":             typeMeta + "metadata:\nspec: {limits: {}}\n",
-	"metadata a text":           typeMeta + "metadata: a\nspec: {limits: {}}\n",
-	"metadata an array":         typeMeta + "metadata: [a]\nspec: {limits: {}}\n",
-	"namespace null":            of("name: a, namespace: null", "limits: {}"),
-	"namespace empty":           of(`name: a, namespace: ""`, "limits: {}"),
-	"namespace a number":        of("name: a, namespace: 123", "limits: {}"),
-	"namespace with dots":       of("name: a, namespace: a.b", "limits: {}"),
-	"namespace of 64":           of("name: a, namespace: "+strings.Repeat("a", 64), "limits: {}"),
-	"generateName and name":     of("name: a, generateName: b-", "limits: {}"),
-	"generateName bad":          of("name: a, generateName: B_", "limits: {}"),
-	"labels":                    of(`name: a, labels: {a.b/c: d, e: ""}`, "limits: {}"),
-	"labels null":               of("name: a, labels: null", "limits: {}"),
-	"a label null":              of("name: a, labels: {a: null}", "limits: {}"),
-	"a label with a space":      of("name: a, labels: {a: b c}", "limits: {}"),
-	"a label of 63":             of("name: a, labels: {a: "+strings.Repeat("b", 63)+"}", "limits: {}"),
-	"a label of 64":             of("name: a, labels: {a: "+strings.Repeat("b", 64)+"}", "limits: {}"),
-	"a label's key bad":         of("name: a, labels: {a b: c}", "limits: {}"),
-	"a label's key too long":    of("name: a, labels: {"+strings.Repeat("b", 64)+": c}", "limits: {}"),
-	"a label a number":          of("name: a, labels: {a: 1}", "limits: {}"),
-	"a label a boolean":         of("name: a, labels: {a: yes}", "limits: {}"),
-	"a label a date":            of("name: a, labels: {a: 2026-11-23}", "limits: {}"),
-	"a label's key a number":    of("name: a, labels: {1: b}", "limits: {}"),
-	"a label's key a boolean":   of("name: a, labels: {yes: b}", "limits: {}"),
-	"a label's key a date":      of("name: a, labels: {2026-11-23: b}", "limits: {}"),
-	"a label's key a float":     of("name: a, labels: {1.5: b}", "limits: {}"),
-	"a label's key null":        of("name: a, labels: {null: b}", "limits: {}"),
-	"a label's key an array":    of("name: a, labels: {[a]: b}", "limits: {}"),
-	"labels an array":           of("name: a, labels: [a]", "limits: {}"),
-	"an annotation":             of("name: a, annotations: {a: 'any text, ü'}", "limits: {}"),
-	"an annotation a number":    of("name: a, annotations: {a: 1}", "limits: {}"),
-	"an annotation an object":   of("name: a, annotations: {a: {b: c}}", "limits: {}"),
-	"an annotation's key bad":   of("name: a, annotations: {a b: c}", "limits: {}"),
-	"annotations of 256 KiB":    of("name: a, annotations: {a: "+strings.Repeat("b", 256<<10)+"}", "limits: {}"),
+	"a name like a date":     of("name: 2026-11-23", "limits: {}"),
+	"a name like a time":     of("name: 2026-11-23T00:00:00Z", "limits: {}"),
+	"a name like a number":   of("name: 12345", "limits: {}"),
+	"a quoted number":        of(`name: "12345"`, "limits: {}"),
+	"a name like 1e3":        of("name: 1e3", "limits: {}"),
+	"a name like a boolean":  of("name: no", "limits: {}"),
+	"a name like null":       of("name: null", "limits: {}"),
+	"a name of one letter n": of("name: n", "limits: {}"),
+	"a name with dots":       of("name: a.b", "limits: {}"),
+	"a name with underscore": of("name: a_b", "limits: {}"),
+	"a name in capitals":     of("name: A", "limits: {}"),
+	"a name with a slash":    inJSON(`"name": "a\/b"`, `"limits": {}`),
+	"an empty name":          of(`name: ""`, "limits: {}"),
+	"a name of 253":          of("name: "+strings.Repeat("a", 253), "limits: {}"),
+	"a name of 254":          of("name: "+strings.Repeat("a", 254), "limits: {}"),
+	"no name":                of("", "limits: {}"),
+	"metadata missing":       typeMeta + "spec: {limits: {}}\n",
+	"metadata null":          typeMeta + "metadata:\nspec: {limits: {}}\n",
+	"metadata a text":        typeMeta + "metadata: a\nspec: {limits: {}}\n",
+	"metadata an array":      typeMeta + "metadata: [a]\nspec: {limits: {}}\n",
+	"namespace null":         of("name: a, namespace: null", "limits: {}"),
+	"namespace empty":        of(`name: a, namespace: ""`, "limits: {}"),
+	"namespace a number":     of("name: a, namespace: 123", "limits: {}"),
+	"namespace with dots":    of("name: a, namespace: a.b", "limits: {}"),
+	"namespace of 64":        of("name: a, namespace: "+strings.Repeat("a", 64), "limits: {}"),
+	"generateName and name":  of("name: a, generateName: b-", "limits: {}"),
+	"generateName bad":       of("name: a, generateName: B_", "limits: {}"),
+	"labels":                 of(`name: a, labels: {a.b/c: d, e: ""}`, "limits: {}"),
+	"labels null":            of("name: a, labels: null", "limits: {}"),
+	"a label null":           of("name: a, labels: {a: null}", "limits: {}"),
+	"a label with a space":   of("name: a, labels: {a: b c}", "limits: {}"),
+	"a label of 63": of(
+		"name: a, labels: {a: "+strings.Repeat("b", 63)+"}", "limits: {}",
+	),
+	"a label of 64": of(
+		"name: a, labels: {a: "+strings.Repeat("b", 64)+"}", "limits: {}",
+	),
+	"a label's key bad": of("name: a, labels: {a b: c}", "limits: {}"),
+	"a label's key too long": of(
+		"name: a, labels: {"+strings.Repeat("b", 64)+": c}", "limits: {}",
+	),
+	"a label a number":        of("name: a, labels: {a: 1}", "limits: {}"),
+	"a label a boolean":       of("name: a, labels: {a: yes}", "limits: {}"),
+	"a label a date":          of("name: a, labels: {a: 2026-11-23}", "limits: {}"),
+	"a label's key a number":  of("name: a, labels: {1: b}", "limits: {}"),
+	"a label's key a boolean": of("name: a, labels: {yes: b}", "limits: {}"),
+	"a label's key a date":    of("name: a, labels: {2026-11-23: b}", "limits: {}"),
+	"a label's key a float":   of("name: a, labels: {1.5: b}", "limits: {}"),
+	"a label's key null":      of("name: a, labels: {null: b}", "limits: {}"),
+	"a label's key an array":  of("name: a, labels: {[a]: b}", "limits: {}"),
+	"labels an array":         of("name: a, labels: [a]", "limits: {}"),
+	"an annotation":           of("name: a, annotations: {a: 'any text, ü'}", "limits: {}"),
+	"an annotation a number":  of("name: a, annotations: {a: 1}", "limits: {}"),
+	"an annotation an object": of("name: a, annotations: {a: {b: c}}", "limits: {}"),
+	"an annotation's key bad": of("name: a, annotations: {a b: c}", "limits: {}"),
+	"annotations of 256 KiB": of(
+		"name: a, annotations: {a: "+strings.Repeat("b", 256<<10)+"}", "limits: {}",
+	),
 	"a finalizer":               of("name: a, finalizers: [a.b/c]", "limits: {}"),
 	"a finalizer without slash": of("name: a, finalizers: [abc]", "limits: {}"),
 	"a finalizer bad":           of("name: a, finalizers: ['a b']", "limits: {}"),
 	"finalizers a text":         of("name: a, finalizers: a", "limits: {}"),
-	"an owner":                  of("name: a, ownerReferences: [{apiVersion: v1, kind: Secret, name: s, uid: u}]", "limits: {}"),
-	"an owner without uid":      of("name: a, ownerReferences: [{apiVersion: v1, kind: Secret, name: s}]", "limits: {}"),
-	"an owner of nothing":       of("name: a, ownerReferences: [{}]", "limits: {}"),
-	"two controllers": of("name: a, ownerReferences: [{apiVersion: v1, kind: Secret, name: s, uid: u, controller: true},"+
+	"an owner": of(
+		"name: a, ownerReferences: [{apiVersion: v1, kind: Secret, name: s, uid: u}]", "limits: {}",
+	),
+	"an owner without uid": of(
+		"name: a, ownerReferences: [{apiVersion: v1, kind: Secret, name: s}]", "limits: {}",
+	),
+	"an owner of nothing": of("name: a, ownerReferences: [{}]", "limits: {}"),
+	"two controllers": of("name: a, ownerReferences: ["+
+		"{apiVersion: v1, kind: Secret, name: s, uid: u, controller: true},"+
 		"{apiVersion: v1, kind: Secret, name: t, uid: w, controller: true}]", "limits: {}"),
 	"an unknown field of metadata": of("name: a, title: b", "limits: {}"),
-	"what the server set": of(`name: a, uid: u, resourceVersion: "7", generation: 5, creationTimestamp: "2026-11-23T07:58:12Z",`+
-		"selfLink: /x", "limits: {}"),
+	"what the server set": of(`name: a, uid: u, resourceVersion: "7", generation: 5, `+
+		`creationTimestamp: "2026-11-23T07:58:12Z",selfLink: /x`, "limits: {}"),
 	"a negative generation": of("name: a, generation: -1", "limits: {}"),
 	"a creation time bad":   of("name: a, creationTimestamp: yesterday", "limits: {}"),
 	"a creation time null":  of("name: a, creationTimestamp: null", "limits: {}"),
-	"a deletion time":       of(`name: a, deletionTimestamp: "2026-11-23T07:58:12Z", deletionGracePeriodSeconds: 5`, "limits: {}"),
-	"managed fields": of("name: a, managedFields: [{manager: m, operation: Update, apiVersion: sluice.dev/v1alpha1, fieldsType: FieldsV1,"+
-		" fieldsV1: {}}]", "limits: {}"),
+	"a deletion time": of(
+		`name: a, deletionTimestamp: "2026-11-23T07:58:12Z", deletionGracePeriodSeconds: 5`,
+		"limits: {}",
+	),
+	"managed fields": of("name: a, managedFields: [{manager: m, operation: Update, "+
+		"apiVersion: sluice.dev/v1alpha1, fieldsType: FieldsV1, fieldsV1: {}}]", "limits: {}"),
 	"managed fields bad": of("name: a, managedFields: [{manager: m, operation: No}]", "limits: {}"),
 
-	"status":         of("name: a", "limits: {}") + "status: {observedGeneration: 1}\n",
-	"status empty":   of("name: a", "limits: {}") + "status: {}\n",
-	"status null":    of("name: a", "limits: {}") + "status:\n",
-	"status bad":     of("name: a", "limits: {}") + "status: {observedGeneration: -1, conditions: [{}]}\n",
-	"status a text":  of("name: a", "limits: {}") + "status: ready\n",
-	"status unknown": of("name: a", "limits: {}") + "status: {usage: 1}\n",
+	"status":         yamlA + "status: {observedGeneration: 1}\n",
+	"status empty":   yamlA + "status: {}\n",
+	"status null":    yamlA + "status:\n",
+	"status bad":     yamlA + "status: {observedGeneration: -1, conditions: [{}]}\n",
+	"status a text":  yamlA + "status: ready\n",
+	"status unknown": yamlA + "status: {usage: 1}\n",
 
 	"an unknown field":             of("name: a", "limits: {perFortnight: 1}"),
 	"an unknown field null":        of("name: a", "limits: {perFortnight: null}"),
 	"an unknown field of the spec": of("name: a", "limits: {}, behaviour: Defer"),
-	"an unknown field at the top":  of("name: a", "limits: {}") + "data: {}\n",
+	"an unknown field at the top":  yamlA + "data: {}\n",
 	"a field in other letters":     of("name: a", "Limits: {}"),
-	"kind in other letters":        strings.Replace(of("name: a", "limits: {}"), "kind", "Kind", 1),
+	"kind in other letters":        strings.Replace(yamlA, "kind", "Kind", 1),
 	"a key a number":               of("name: a", "limits: {1: 2}"),
 	"a key true":                   of("name: a", "limits: {true: 2}"),
 
-	"another version":        strings.Replace(of("name: a", "limits: {}"), "v1alpha1", "v1beta9", 1),
-	"another kind":           strings.Replace(of("name: a", "limits: {}"), "MailAccount", "MailBox", 1),
-	"no kind":                strings.Replace(of("name: a", "limits: {}"), "kind: MailAccount\n", "", 1),
-	"no apiVersion":          strings.Replace(of("name: a", "limits: {}"), "apiVersion: sluice.dev/v1alpha1\n", "", 1),
-	"apiVersion of a number": strings.Replace(of("name: a", "limits: {}"), "sluice.dev/v1alpha1", "1", 1),
-	"kind null":              strings.Replace(of("name: a", "limits: {}"), "kind: MailAccount", "kind:", 1),
+	"another version":        strings.Replace(yamlA, "v1alpha1", "v1beta9", 1),
+	"another kind":           strings.Replace(yamlA, "MailAccount", "MailBox", 1),
+	"no kind":                strings.Replace(yamlA, "kind: MailAccount\n", "", 1),
+	"no apiVersion":          strings.Replace(yamlA, "apiVersion: sluice.dev/v1alpha1\n", "", 1),
+	"apiVersion of a number": strings.Replace(yamlA, "sluice.dev/v1alpha1", "1", 1),
+	"kind null":              strings.Replace(yamlA, "kind: MailAccount", "kind:", 1),
 
-	"anchors":            typeMeta + "metadata: {name: &n a}\nspec: {limits: &l {perMinute: 1}}\n",
-	"an alias":           typeMeta + "metadata: {name: &n a, labels: {x: *n}}\nspec: {limits: {perMinute: 1}}\n",
-	"a merge key":        typeMeta + "metadata: {name: a, labels: &l {x: y}, annotations: {<<: *l, z: w}}\nspec: {limits: {perMinute: 1}}\n",
+	"anchors": typeMeta + "metadata: {name: &n a}\nspec: {limits: &l {perMinute: 1}}\n",
+	"an alias": typeMeta + "metadata: {name: &n a, labels: {x: *n}}\n" +
+		"spec: {limits: {perMinute: 1}}\n",
+	"a merge key": typeMeta + "metadata: {name: a, labels: &l {x: y}, annotations: " +
+		"{<<: *l, z: w}}\nspec: {limits: {perMinute: 1}}\n",
 	"an unknown alias":   of("name: *n", "limits: {}"),
 	"tabs":               typeMeta + "metadata:\n\tname: a\nspec: {limits: {}}\n",
 	"a tab behind":       typeMeta + "metadata: {name: a}\t\nspec:\t{limits: {}}\n",
-	"a BOM":              "\ufeff" + of("name: a", "limits: {}"),
-	"a BOM before JSON":  "\ufeff" + inJSON(`"name": "a"`, `"limits": {}`),
-	"a BOM within":       of("name: a", "limits: {}") + "---\n\ufeff" + of("name: b", "limits: {}"),
-	"Windows line ends":  strings.ReplaceAll(of("name: a", "limits: {}"), "\n", "\r\n"),
-	"old Mac line ends":  strings.ReplaceAll(of("name: a", "limits: {}"), "\n", "\r"),
-	"UTF-16":             utf16(of("name: a", "limits: {}")),
+	"a BOM":              "\ufeff" + yamlA,
+	"a BOM before JSON":  "\ufeff" + jsonA,
+	"a BOM within":       yamlA + "---\n\ufeff" + yamlB,
+	"Windows line ends":  strings.ReplaceAll(yamlA, "\n", "\r\n"),
+	"old Mac line ends":  strings.ReplaceAll(yamlA, "\n", "\r"),
+	"UTF-16":             utf16(yamlA),
 	"not UTF-8":          of("name: a, annotations: {a: \"\xff\"}", "limits: {}"),
 	"a NUL":              of("name: a, annotations: {a: \"\x00\"}", "limits: {}"),
-	"no line end":        strings.TrimSuffix(of("name: a", "limits: {}"), "\n"),
-	"a directive":        "%YAML 1.1\n---\n" + of("name: a", "limits: {}"),
-	"documents":          of("name: a", "limits: {}") + "---\n" + of("name: b", "limits: {perDay: 2}"),
-	"a comment behind":   "--- # first\n" + of("name: a", "limits: {}") + "---   # second\n" + of("name: b", "limits: {}") + "---\n",
+	"no line end":        strings.TrimSuffix(yamlA, "\n"),
+	"a directive":        "%YAML 1.1\n---\n" + yamlA,
+	"documents":          yamlA + "---\n" + of("name: b", "limits: {perDay: 2}"),
+	"a comment behind":   "--- # first\n" + yamlA + "---   # second\n" + yamlB + "---\n",
 	"content behind ---": "--- {a: b}\n",
-	"a text behind ---":  of("name: a", "limits: {}") + "---x\n" + of("name: b", "limits: {}"),
+	"a text behind ---":  yamlA + "---x\n" + yamlB,
 	"--- in a text":      of(`name: a, annotations: {a: "`+"\n---\n"+`"}`, "limits: {}"),
-	"a document's end":   of("name: a", "limits: {}") + "...\n",
-	"wrong in the second": of("name: a", "limits: {}") + "---\n" + of("name: b", "limits: {perDay: 0}") +
-		"---\n" + of("name: c", "limits: {}"),
-	"half written": of("name: a", "limits: {}")[:40],
+	"a document's end":   yamlA + "...\n",
+	"wrong in the second": yamlA + "---\n" + of("name: b", "limits: {perDay: 0}") +
+		"---\n" + yamlC,
+	"half written": yamlA[:40],
 
-	"JSON":                       inJSON(`"name": "a"`, `"limits": {"perMinute": 30}`),
-	"JSON over lines":            strings.ReplaceAll(inJSON(`"name": "a"`, `"limits": {}`), ", ", ",\n\t"),
-	"JSON's escapes":             inJSON(`"name": "\u0061", "annotations": {"a\/b": "\/ \ud83d\ude00 \u00fc \t"}`, `"limits": {}`),
-	"half a surrogate pair":      inJSON(`"name": "a", "annotations": {"a": "\ud83d"}`, `"limits": {}`),
-	"JSON objects":               inJSON(`"name": "a"`, `"limits": {}`) + inJSON(`"name": "b"`, `"limits": {}`) + "\n" + inJSON(`"name": "c"`, `"limits": {}`),
-	"JSON, then YAML":            inJSON(`"name": "a"`, `"limits": {}`) + "\n---\n" + of("name: b", "limits: {}"),
-	"JSON twice, then YAML":      inJSON(`"name": "a"`, `"limits": {}`) + "\n" + inJSON(`"name": "b"`, `"limits": {}`) + "\n---\n" + of("name: c", "limits: {}"),
-	"JSON, then text":            inJSON(`"name": "a"`, `"limits": {}`) + " and more",
-	"YAML, then JSON":            of("name: a", "limits: {}") + "---\n" + inJSON(`"name": "b"`, `"limits": {}`),
-	"YAML in braces":             "{apiVersion: sluice.dev/v1alpha1, kind: MailAccount, metadata: {name: a}, spec: {limits: {}}}",
-	"JSON with a trailing comma": strings.Replace(inJSON(`"name": "a"`, `"limits": {}`), "}}}", "},}}", 1),
-	"JSON with a comment":        inJSON(`"name": "a"`, `"limits": {}`) + " # a comment\n",
-	"JSON that ends early":       inJSON(`"name": "a"`, `"limits": {}`)[:50],
-	"JSON null, then one":        "{}null" + inJSON(`"name": "a"`, `"limits": {}`),
+	"JSON":            inJSON(`"name": "a"`, `"limits": {"perMinute": 30}`),
+	"JSON over lines": strings.ReplaceAll(jsonA, ", ", ",\n\t"),
+	"JSON's escapes": inJSON(
+		`"name": "\u0061", "annotations": {"a\/b": "\/ \ud83d\ude00 \u00fc \t"}`, `"limits": {}`,
+	),
+	"half a surrogate pair": inJSON(
+		`"name": "a", "annotations": {"a": "\ud83d"}`, `"limits": {}`,
+	),
+	"JSON objects":               jsonA + jsonB + "\n" + jsonC,
+	"JSON, then YAML":            jsonA + "\n---\n" + yamlB,
+	"JSON twice, then YAML":      jsonA + "\n" + jsonB + "\n---\n" + yamlC,
+	"JSON, then text":            jsonA + " and more",
+	"YAML, then JSON":            yamlA + "---\n" + jsonB,
+	"YAML in braces":             bracesA,
+	"JSON with a trailing comma": strings.Replace(jsonA, "}}}", "},}}", 1),
+	"JSON with a comment":        jsonA + " # a comment\n",
+	"JSON that ends early":       jsonA[:50],
+	"JSON null, then one":        "{}null" + jsonA,
 
-	"a List": "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: sluice.dev/v1alpha1, kind: MailAccount, metadata: {name: a}, spec: {limits: {}}}\n" +
+	"a List": list + "- " + bracesA + "\n" +
 		"- {apiVersion: v1, kind: ConfigMap, metadata: {name: c}}\n" +
-		"- {apiVersion: sluice.dev/v1alpha1, kind: MailAccount, metadata: {name: b}, spec: {limits: {}}}\n",
-	"a List as kubectl prints it": `{"apiVersion": "v1", "items": [` + inJSON(`"name": "a", "uid": "u", "resourceVersion": "9"`, `"limits": {}`) +
+		"- " + bracesB + "\n",
+	"a List as kubectl prints it": `{"apiVersion": "v1", "items": [` +
+		inJSON(`"name": "a", "uid": "u", "resourceVersion": "9"`, `"limits": {}`) +
 		`], "kind": "List", "metadata": {"resourceVersion": ""}}`,
 	"a List without items":     "apiVersion: v1\nkind: List\n",
 	"a List of nothing":        "apiVersion: v1\nkind: List\nitems: []\n",
@@ -249,25 +292,33 @@ var corpus = map[string]string{
 	"a List of a text":         "apiVersion: v1\nkind: List\nitems: [a]\n",
 	"a List of null":           "apiVersion: v1\nkind: List\nitems: [null]\n",
 	"a List with items a map":  "apiVersion: v1\nkind: List\nitems: {a: b}\n",
-	"a List of one wrong":      "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: sluice.dev/v1alpha1, kind: MailAccount, metadata: {name: a}, spec: {}}\n",
-	"a List's item typeless":   "apiVersion: v1\nkind: List\nitems:\n- {metadata: {name: a}, spec: {limits: {}}}\n",
-	"a List in a List":         "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: List, items: []}\n",
-	"a MailAccountList":        "apiVersion: sluice.dev/v1alpha1\nkind: MailAccountList\nitems:\n- {metadata: {name: a}, spec: {limits: {}}}\n",
-	"a MailAccountList, typed": "apiVersion: sluice.dev/v1alpha1\nkind: MailAccountList\nitems:\n- {apiVersion: sluice.dev/v1alpha1, kind: MailAccount, metadata: {name: a}, spec: {limits: {}}}\n",
-	"a MailAccountList, half":  "apiVersion: sluice.dev/v1alpha1\nkind: MailAccountList\nitems:\n- {kind: MailAccount, metadata: {name: a}, spec: {limits: {}}}\n",
-	"a MailAccountList, wrong": "apiVersion: sluice.dev/v1alpha1\nkind: MailAccountList\nitems:\n- {metadata: {name: a}, spec: {limits: {perDay: 0}}}\n",
-	"a MailAccountList, later": "apiVersion: sluice.dev/v1beta9\nkind: MailAccountList\nitems:\n- {metadata: {name: a}, spec: {limits: {}}}\n",
-	"an account with items":    of("name: a", "limits: {}") + "items: [{}]\n",
+	"a List of one wrong":      list + "- {" + braces + "metadata: {name: a}, spec: {}}\n",
+	"a List's item typeless":   list + "- {metadata: {name: a}, spec: {limits: {}}}\n",
+	"a List in a List":         list + "- {apiVersion: v1, kind: List, items: []}\n",
+	"a MailAccountList":        ownList + "- {metadata: {name: a}, spec: {limits: {}}}\n",
+	"a MailAccountList, typed": ownList + "- " + bracesA + "\n",
+	"a MailAccountList, half": ownList +
+		"- {kind: MailAccount, metadata: {name: a}, spec: {limits: {}}}\n",
+	"a MailAccountList, wrong": ownList + "- {metadata: {name: a}, spec: {limits: {perDay: 0}}}\n",
+	"a MailAccountList, later": strings.Replace(ownList, "v1alpha1", "v1beta9", 1) +
+		"- {metadata: {name: a}, spec: {limits: {}}}\n",
+	"an account with items": yamlA + "items: [{}]\n",
 }
 
 // stricter is what the folder refuses, and kubectl takes, with the reason.
 var stricter = map[string]struct{ content, why string }{
-	"a field twice": {typeMeta + "metadata: {name: a}\nspec:\n  limits: {perDay: 1}\n  limits: {perDay: 2}\n",
+	"a field twice": {typeMeta + "metadata: {name: a}\nspec:\n" +
+		"  limits: {perDay: 1}\n  limits: {perDay: 2}\n",
 		"kubectl drops one of them before the API server, which would refuse them, sees it"},
-	"a field twice in JSON": {inJSON(`"name": "a"`, `"limits": {"perDay": 1, "perDay": 2}`), "likewise"},
-	"text after the end": {of("name: a", "limits: {}") + "...\n" + of("name: b", "limits: {}"),
+	"a field twice in JSON": {
+		inJSON(`"name": "a"`, `"limits": {"perDay": 1, "perDay": 2}`), "likewise",
+	},
+	"text after the end": {yamlA + "...\n" + yamlB,
 		"kubectl leaves the second account out in silence"},
-	"generateName": {of("generateName: a-", "limits: {}"), "each reading would be another account; kubectl apply refuses it, too"},
+	"generateName": {
+		of("generateName: a-", "limits: {}"),
+		"each reading would be another account; kubectl apply refuses it, too",
+	},
 }
 
 func utf16(text string) string {
@@ -293,7 +344,8 @@ func TestFilesAreTakenAsByTheAPIServer(t *testing.T) {
 			if (err != nil) != (refusal != nil) {
 				t.Fatalf("the API server says: %v\nthe folder says: %v", refusal, err)
 			}
-			if diff := cmp.Diff(want, got.Accounts, cmp.Transformer("told", told)); err == nil && diff != "" {
+			diff := cmp.Diff(want, got.Accounts, cmp.Transformer("told", told))
+			if err == nil && diff != "" {
 				t.Errorf("the API server stores (-) and the folder reads (+):\n%s", diff)
 			}
 		})
@@ -311,7 +363,8 @@ func TestWhereFilesAreReadMoreStrictly(t *testing.T) {
 				t.Errorf("it is read as %v, though %s", got.Accounts, tc.why)
 			}
 			if strings.HasPrefix(tc.content, "{") {
-				if _, err := create(t, server, corev1.NamespaceDefault, []byte(tc.content)); err == nil {
+				_, err := create(t, server, corev1.NamespaceDefault, []byte(tc.content))
+				if err == nil {
 					t.Error("the API server takes it as it stands")
 				}
 			}
@@ -322,14 +375,17 @@ func TestWhereFilesAreReadMoreStrictly(t *testing.T) {
 // TestWholeFloatsAreIntegers: a JSON client may write 30.0. It is stored and read as 30.
 func TestWholeFloatsAreIntegers(t *testing.T) {
 	server := dryRun(t)
+	const tooSmall = "spec.limits.perDay: Invalid value: 0: must be 1 or more; leave perDay out " +
+		"for no limit, or set spec.suspend to true to send nothing"
 	for number, want := range map[string]string{
 		"30.0": "", "3e1": "", "30": "",
 		"30.5": "should be a multiple of 1",
-		"0.0":  "spec.limits.perDay: Invalid value: 0: must be 1 or more; leave perDay out for no limit, or set spec.suspend to true to send nothing",
-		"0":    "spec.limits.perDay: Invalid value: 0: must be 1 or more; leave perDay out for no limit, or set spec.suspend to true to send nothing",
+		"0.0":  tooSmall,
+		"0":    tooSmall,
 	} {
 		t.Run(number, func(t *testing.T) {
-			stored, err := create(t, server, "default", []byte(inJSON(`"name": "a"`, `"limits": {"perDay": `+number+`}`)))
+			body := inJSON(`"name": "a"`, `"limits": {"perDay": `+number+`}`)
+			stored, err := create(t, server, "default", []byte(body))
 			switch {
 			case want != "":
 				if err == nil || !strings.Contains(err.Error(), want) {
@@ -347,7 +403,8 @@ func TestWholeFloatsAreIntegers(t *testing.T) {
 // told is what both tell of an account: the API server fills in some metadata of its own.
 func told(a v1alpha1.MailAccount) any {
 	return map[string]any{
-		"type": a.TypeMeta, "name": a.Name, "namespace": a.Namespace, "labels": a.Labels, "annotations": a.Annotations,
+		"type": a.TypeMeta, "name": a.Name, "namespace": a.Namespace,
+		"labels": a.Labels, "annotations": a.Annotations,
 		"finalizers": a.Finalizers, "owners": a.OwnerReferences, "spec": a.Spec, "status": a.Status,
 	}
 }
@@ -377,7 +434,8 @@ func apply(t *testing.T, server rest.Interface, content []byte) ([]v1alpha1.Mail
 	}
 	var stored []v1alpha1.MailAccount
 	for _, o := range objects {
-		if kind := o.GroupVersionKind(); kind.Group != v1alpha1.SchemeGroupVersion.Group && kind.Kind != "MailAccount" {
+		kind := o.GroupVersionKind()
+		if kind.Group != v1alpha1.SchemeGroupVersion.Group && kind.Kind != "MailAccount" {
 			continue // somebody else's
 		}
 		if o.GroupVersionKind() != v1alpha1.SchemeGroupVersion.WithKind("MailAccount") {
@@ -403,10 +461,18 @@ func apply(t *testing.T, server rest.Interface, content []byte) ([]v1alpha1.Mail
 	return stored, nil
 }
 
-func create(t *testing.T, server rest.Interface, namespace string, body []byte) (*v1alpha1.MailAccount, error) {
+func create(
+	t *testing.T, server rest.Interface, namespace string, body []byte,
+) (*v1alpha1.MailAccount, error) {
 	t.Helper()
-	answer, err := server.Post().Namespace(namespace).Resource("mailaccounts").SetHeader("Content-Type", "application/json").
-		Param("fieldValidation", "Strict").Param("dryRun", "All").Body(body).DoRaw(t.Context())
+	answer, err := server.Post().
+		Namespace(namespace).
+		Resource("mailaccounts").
+		SetHeader("Content-Type", "application/json").
+		Param("fieldValidation", "Strict").
+		Param("dryRun", "All").
+		Body(body).
+		DoRaw(t.Context())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, answer)
 	}
@@ -428,9 +494,16 @@ func serverSideApply(t *testing.T, server rest.Interface, o *unstructured.Unstru
 	if err != nil {
 		return err
 	}
-	answer, err := server.Patch(types.ApplyPatchType).Namespace(o.GetNamespace()).Resource("mailaccounts").Name(o.GetName()).
-		Param("fieldManager", "corpus").Param("force", "true").Param("fieldValidation", "Strict").Param("dryRun", "All").
-		Body(body).DoRaw(t.Context())
+	answer, err := server.Patch(types.ApplyPatchType).
+		Namespace(o.GetNamespace()).
+		Resource("mailaccounts").
+		Name(o.GetName()).
+		Param("fieldManager", "corpus").
+		Param("force", "true").
+		Param("fieldValidation", "Strict").
+		Param("dryRun", "All").
+		Body(body).
+		DoRaw(t.Context())
 	if err != nil {
 		return fmt.Errorf("server-side apply: %w: %s", err, answer)
 	}
@@ -448,7 +521,8 @@ func kubectlReads(content []byte) ([]*unstructured.Unstructured, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if raw.Raw = bytes.TrimSpace(raw.Raw); len(raw.Raw) == 0 || bytes.Equal(raw.Raw, []byte("null")) {
+		raw.Raw = bytes.TrimSpace(raw.Raw)
+		if len(raw.Raw) == 0 || bytes.Equal(raw.Raw, []byte("null")) {
 			continue
 		}
 		decoded, _, err := unstructured.UnstructuredJSONScheme.Decode(raw.Raw, nil, nil)
@@ -469,7 +543,8 @@ func kubectlReads(content []byte) ([]*unstructured.Unstructured, error) {
 			}
 			objects = append(objects, o)
 		case *unstructured.UnstructuredList:
-			if kind := o.GetKind(); kind != "List" && o.GroupVersionKind() != v1alpha1.SchemeGroupVersion.WithKind("MailAccountList") {
+			ownList := v1alpha1.SchemeGroupVersion.WithKind("MailAccountList")
+			if o.GetKind() != "List" && o.GroupVersionKind() != ownList {
 				return nil, fmt.Errorf("no resource mapping for %s", o.GroupVersionKind())
 			}
 			for i := range o.Items {

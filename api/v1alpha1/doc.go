@@ -1,6 +1,12 @@
-// Package v1alpha1 is the sluice.dev/v1alpha1 API: the MailAccount, which says how much a mail account may send.
+// Package v1alpha1 is the sluice.dev/v1alpha1 API: the MailAccount, which says how much a mail
+// account may send.
 //
-// It imports the Kubernetes API machinery alone, so that other programs can use it without taking in a controller.
+//   - mailaccount_types.go: the type MailAccount, its reasons and its schema.
+//   - validation.go: what the schema refuses, for specs that an older schema let through.
+//   - register.go: adds the types to a scheme.
+//
+// It imports nothing but the Kubernetes API machinery, so that other programs can use it without a
+// controller.
 //
 // +kubebuilder:object:generate=true
 // +kubebuilder:ac:generate=true

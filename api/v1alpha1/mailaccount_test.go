@@ -25,7 +25,9 @@ func TestMain(m *testing.M) { os.Exit(controlplane.Run(m)) }
 
 func samples(t *testing.T, kind string) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(controlplane.Root, "config", "samples", kind, "*.yaml"))
+	files, err := filepath.Glob(
+		filepath.Join(controlplane.Root, "config", "samples", kind, "*.yaml"),
+	)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no %s samples: %v", kind, err)
 	}
@@ -68,7 +70,8 @@ func TestValidSamplesAreAccepted(t *testing.T) {
 	}
 }
 
-// TestInvalidSamplesAreRefused wants each to be refused with the message that its first comment quotes.
+// TestInvalidSamplesAreRefused wants each to be refused with the message that its first comment
+// quotes.
 func TestInvalidSamplesAreRefused(t *testing.T) {
 	c := controlplane.Client(t)
 	for _, file := range samples(t, "invalid") {
@@ -86,7 +89,8 @@ func TestInvalidSamplesAreRefused(t *testing.T) {
 	}
 }
 
-// TestSchema changes one thing in an object that is accepted, and says what the API server and Validate think of it.
+// TestSchema changes one thing in an object that is accepted, and says what the API server and
+// Validate think of it.
 func TestSchema(t *testing.T) {
 	c := controlplane.Client(t)
 	number := func(n int32) *int32 { return &n }
@@ -94,27 +98,56 @@ func TestSchema(t *testing.T) {
 		mutate func(*v1alpha1.MailAccountSpec)
 		want   string // in the error of both; empty: accepted by both
 	}{
-		"as it is":            {func(*v1alpha1.MailAccountSpec) {}, ""},
-		"no limit at all":     {func(s *v1alpha1.MailAccountSpec) { s.Limits = &v1alpha1.Limits{} }, ""},
-		"the smallest limit":  {func(s *v1alpha1.MailAccountSpec) { s.Limits.PerDay = number(1) }, ""},
-		"the largest limit":   {func(s *v1alpha1.MailAccountSpec) { s.Limits.PerDay = number(1<<31 - 1) }, ""},
-		"limits left out":     {func(s *v1alpha1.MailAccountSpec) { s.Limits, s.Behavior = nil, "Defer" }, "spec.limits: Required value"},
-		"zero per minute":     {func(s *v1alpha1.MailAccountSpec) { s.Limits.PerMinute = number(0) }, "spec.limits.perMinute: Invalid value: 0: must be 1 or more; leave perMinute out"},
-		"minus one per hour":  {func(s *v1alpha1.MailAccountSpec) { s.Limits.PerHour = number(-1) }, "spec.limits.perHour: Invalid value: -1: must be 1 or more; leave perHour out"},
-		"zero per day":        {func(s *v1alpha1.MailAccountSpec) { s.Limits.PerDay = number(0) }, "spec.limits.perDay: Invalid value: 0: must be 1 or more; leave perDay out"},
-		"an unknown behavior": {func(s *v1alpha1.MailAccountSpec) { s.Behavior = "Drop" }, `spec.behavior: Unsupported value: "Drop": supported values: "Defer", "Reject"`},
-		"an unknown deferTo":  {func(s *v1alpha1.MailAccountSpec) { s.DeferTo = "Never" }, `spec.deferTo: Unsupported value: "Never": supported values: "EarliestSlot", "WindowBoundary"`},
+		"as it is": {func(*v1alpha1.MailAccountSpec) {}, ""},
+		"no limit at all": {
+			func(s *v1alpha1.MailAccountSpec) { s.Limits = &v1alpha1.Limits{} }, "",
+		},
+		"the smallest limit": {
+			func(s *v1alpha1.MailAccountSpec) { s.Limits.PerDay = number(1) }, "",
+		},
+		"the largest limit": {
+			func(s *v1alpha1.MailAccountSpec) { s.Limits.PerDay = number(1<<31 - 1) }, "",
+		},
+		"limits left out": {
+			func(s *v1alpha1.MailAccountSpec) { s.Limits, s.Behavior = nil, "Defer" },
+			"spec.limits: Required value",
+		},
+		"zero per minute": {
+			func(s *v1alpha1.MailAccountSpec) { s.Limits.PerMinute = number(0) },
+			"spec.limits.perMinute: Invalid value: 0: must be 1 or more; leave perMinute out",
+		},
+		"minus one per hour": {
+			func(s *v1alpha1.MailAccountSpec) { s.Limits.PerHour = number(-1) },
+			"spec.limits.perHour: Invalid value: -1: must be 1 or more; leave perHour out",
+		},
+		"zero per day": {
+			func(s *v1alpha1.MailAccountSpec) { s.Limits.PerDay = number(0) },
+			"spec.limits.perDay: Invalid value: 0: must be 1 or more; leave perDay out",
+		},
+		"an unknown behavior": {
+			func(s *v1alpha1.MailAccountSpec) { s.Behavior = "Drop" },
+			`spec.behavior: Unsupported value: "Drop": supported values: "Defer", "Reject"`,
+		},
+		"an unknown deferTo": {
+			func(s *v1alpha1.MailAccountSpec) { s.DeferTo = "Never" },
+			`spec.deferTo: Unsupported value: "Never": supported values: "EarliestSlot", ` +
+				`"WindowBoundary"`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			account := &v1alpha1.MailAccount{
 				ObjectMeta: metav1.ObjectMeta{GenerateName: "schema-", Namespace: "default"},
-				Spec:       v1alpha1.MailAccountSpec{Limits: &v1alpha1.Limits{PerMinute: number(30)}},
+				Spec: v1alpha1.MailAccountSpec{
+					Limits: &v1alpha1.Limits{PerMinute: number(30)},
+				},
 			}
 			tc.mutate(&account.Spec)
 			ours := account.Spec.Validate().ToAggregate()
-			for who, err := range map[string]error{"the API server": c.Create(t.Context(), account), "Validate": ours} {
+			theirs := c.Create(t.Context(), account)
+			for who, err := range map[string]error{"the API server": theirs, "Validate": ours} {
 				refused := err != nil && fmt.Sprint(err) != "<nil>"
-				if refused != (tc.want != "") || refused && !strings.Contains(err.Error(), tc.want) {
+				if refused != (tc.want != "") ||
+					refused && !strings.Contains(err.Error(), tc.want) {
 					t.Errorf("%s says %v, want %q", who, err, tc.want)
 				}
 			}
@@ -131,7 +164,11 @@ func TestDefaultsAreFilledIn(t *testing.T) {
 	if err := c.Create(t.Context(), account); err != nil {
 		t.Fatal(err)
 	}
-	if s := account.Spec; s.Behavior != v1alpha1.BehaviorDefer || s.DeferTo != v1alpha1.DeferToEarliestSlot || s.Suspend == nil || *s.Suspend {
+	s := account.Spec
+	if s.Behavior != v1alpha1.BehaviorDefer ||
+		s.DeferTo != v1alpha1.DeferToEarliestSlot ||
+		s.Suspend == nil ||
+		*s.Suspend {
 		t.Errorf("the defaults are %+v", s)
 	}
 }
@@ -160,7 +197,8 @@ func TestPrintColumns(t *testing.T) {
 			columns = append(columns, column.Name)
 		}
 	}
-	if got, want := strings.Join(columns, " "), "Name Per-Minute Per-Hour Per-Day Behavior Ready Age"; got != want {
+	const want = "Name Per-Minute Per-Hour Per-Day Behavior Ready Age"
+	if got := strings.Join(columns, " "); got != want {
 		t.Errorf("kubectl get prints %q, want %q", got, want)
 	}
 }

@@ -2,9 +2,11 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// MailAccount declares how much one mail account may send, and what is said to a sender that asks for more.
+// MailAccount declares how much one mail account may send, and what a sender that asks for more is
+// told.
 //
-// Its namespace and name are the account's name in the HTTP API. Deleting it forgets all that the account sent.
+// Its namespace and name are the account's name in the HTTP API. When it is deleted, Sluice forgets
+// what the account sent.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -28,38 +30,41 @@ type MailAccount struct {
 	// +required
 	Spec MailAccountSpec `json:"spec,omitzero"`
 
-	// status is what Sluice made of the spec. Usage is not in it, as it changes with every mail: ask the HTTP API.
+	// status tells whether the spec is in force. It does not tell the usage, which changes with
+	// every mail: ask the HTTP API.
 	// +optional
 	Status MailAccountStatus `json:"status,omitzero"`
 }
 
 // MailAccountSpec is what one mail account may send.
 type MailAccountSpec struct {
-	// limits are how much the account may send in any minute, hour and day. An account that may send without any
-	// limit says so with `limits: {}`.
+	// limits are how much the account may send in any minute, hour and day. An account that may
+	// send without any limit says so with `limits: {}`.
 	// +required
 	Limits *Limits `json:"limits,omitempty"`
 
-	// behavior is what a check over a limit is told: Defer, to come back at a given time, or Reject, to give up.
+	// behavior is what a check over a limit is told: Defer, to come back at a given time, or
+	// Reject, to give up.
 	// +default="Defer"
 	// +optional
 	Behavior Behavior `json:"behavior,omitempty"`
 
-	// deferTo is the time that a denied check is given. EarliestSlot is the earliest time at which there is room if
-	// all that is in flight is sent. WindowBoundary is the next full minute, hour or day, whichever limit is reached
-	// first in that order; the window may still be full then.
+	// deferTo is the time that a denied check is given. EarliestSlot is the earliest time at which
+	// there is room if all that is in flight is sent. WindowBoundary is the next full minute, hour
+	// or day in UTC, of the first exhausted limit in that order; the window may still be full then.
 	// +default="EarliestSlot"
 	// +optional
 	DeferTo DeferTo `json:"deferTo,omitempty"`
 
-	// suspend denies every check while it is true. What the account has sent, and what is in flight, stays counted.
+	// suspend denies every check while it is true. What the account has sent, and what is in
+	// flight, still counts.
 	// +default=false
 	// +optional
-	Suspend *bool `json:"suspend,omitempty"` //nolint:kubeapilinter // nobools: spec.suspend is what CronJob, Job and Flux call it
+	Suspend *bool `json:"suspend,omitempty"` //nolint:kubeapilinter // nobools: as CronJob and Flux
 }
 
-// Limits are how much an account may send in any window of that length, whenever it begins. A limit that is left out
-// is no limit.
+// Limits are how much an account may send in any window of that length, whenever it begins. Leave a
+// limit out for no limit.
 type Limits struct {
 	// perMinute is the limit of any 60 seconds.
 	// +kubebuilder:validation:Type=number
@@ -109,30 +114,33 @@ type DeferTo string
 
 // The times.
 const (
-	// DeferToEarliestSlot is the earliest time at which there is room if all that is in flight is sent.
+	// DeferToEarliestSlot is the earliest time at which there is room if all that is in flight is
+	// sent.
 	DeferToEarliestSlot DeferTo = "EarliestSlot"
-	// DeferToWindowBoundary is the next full minute, hour or day in UTC, of the first exhausted limit in that order.
+	// DeferToWindowBoundary is the next full minute, hour or day in UTC, of the first exhausted
+	// limit in that order.
 	DeferToWindowBoundary DeferTo = "WindowBoundary"
 )
 
-// MailAccountStatus is what Sluice made of a MailAccount.
+// MailAccountStatus tells whether the spec of a MailAccount is in force.
 // +kubebuilder:validation:MinProperties=1
 type MailAccountStatus struct {
-	// conditions are the state of the account. The only type is Ready; its reasons are documented with the Go
-	// constants: LimitsEnforced, Suspended and InvalidSpec.
+	// conditions are the state of the account. The only type is Ready. Its reasons are
+	// LimitsEnforced, Suspended and InvalidSpec; the Go constants document them.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// observedGeneration is the generation of the spec that the conditions speak of.
+	// observedGeneration is the generation of the spec that the conditions are about.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 }
 
-// ConditionReady says whether the account's spec is in force: True also when the spec suspends the account.
+// ConditionReady reports whether the account's spec is in force. It is also True if the spec
+// suspends the account.
 const ConditionReady = "Ready"
 
 // The reasons of the condition Ready.
@@ -141,8 +149,8 @@ const (
 	ReasonLimitsEnforced = "LimitsEnforced"
 	// ReasonSuspended (True): spec.suspend is in force; every check is denied.
 	ReasonSuspended = "Suspended"
-	// ReasonInvalidSpec (False): the spec is one that the schema of this version refuses, and slipped past an older
-	// one. The limits that were in force before stay in force; the message says what to change.
+	// ReasonInvalidSpec (False): an older schema let the spec through, and the schema of this
+	// version refuses it. The limits before it stay in force. The message says what to change.
 	ReasonInvalidSpec = "InvalidSpec"
 )
 

@@ -6,33 +6,45 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Validate returns what the schema of the CustomResourceDefinition has against this spec, in its words. The API server
-// refuses such an object; one that an older schema let through is caught here.
+// Validate returns what the schema of the CustomResourceDefinition has against this spec, in its
+// words. The API server refuses such an object, but an older schema may have let it through.
 func (s *MailAccountSpec) Validate() field.ErrorList {
 	spec := field.NewPath("spec")
-	var errs field.ErrorList
-	if s.Limits == nil {
-		errs = append(errs, field.Required(spec.Child("limits"), "write `limits: {}` for an account without any limit"))
-	} else {
-		for _, limit := range []struct {
-			name  string
-			value *int32
-		}{{"perMinute", s.Limits.PerMinute}, {"perHour", s.Limits.PerHour}, {"perDay", s.Limits.PerDay}} {
-			if limit.value != nil && *limit.value < 1 {
-				errs = append(errs, field.Invalid(spec.Child("limits", limit.name), *limit.value, fmt.Sprintf(
-					"must be 1 or more; leave %s out for no limit, or set spec.suspend to true to send nothing", limit.name)))
-			}
-		}
-	}
+	errs := s.Limits.validate(spec.Child("limits"))
 	switch s.Behavior {
 	case "", BehaviorDefer, BehaviorReject:
 	default:
-		errs = append(errs, field.NotSupported(spec.Child("behavior"), s.Behavior, []Behavior{BehaviorDefer, BehaviorReject}))
+		known := []Behavior{BehaviorDefer, BehaviorReject}
+		errs = append(errs, field.NotSupported(spec.Child("behavior"), s.Behavior, known))
 	}
 	switch s.DeferTo {
 	case "", DeferToEarliestSlot, DeferToWindowBoundary:
 	default:
-		errs = append(errs, field.NotSupported(spec.Child("deferTo"), s.DeferTo, []DeferTo{DeferToEarliestSlot, DeferToWindowBoundary}))
+		known := []DeferTo{DeferToEarliestSlot, DeferToWindowBoundary}
+		errs = append(errs, field.NotSupported(spec.Child("deferTo"), s.DeferTo, known))
+	}
+	return errs
+}
+
+func (l *Limits) validate(path *field.Path) field.ErrorList {
+	if l == nil {
+		const hint = "write `limits: {}` for an account without any limit"
+		return field.ErrorList{field.Required(path, hint)}
+	}
+	var errs field.ErrorList
+	for _, limit := range []struct {
+		name  string
+		value *int32
+	}{
+		{"perMinute", l.PerMinute},
+		{"perHour", l.PerHour},
+		{"perDay", l.PerDay},
+	} {
+		if limit.value != nil && *limit.value < 1 {
+			hint := fmt.Sprintf("must be 1 or more; leave %s out for no limit, "+
+				"or set spec.suspend to true to send nothing", limit.name)
+			errs = append(errs, field.Invalid(path.Child(limit.name), *limit.value, hint))
+		}
 	}
 	return errs
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// maxMaxReservations is more than the memory of any machine has room for.
+// maxMaxReservations is more than any machine has memory for.
 const maxMaxReservations = 1_000_000_000
 
-// config is what can be set, by flag or by environment variable.
+// config holds the settings of serve. Each is a flag and an environment variable.
 type config struct {
 	accounts        string
 	httpAddress     string
@@ -34,24 +34,38 @@ type config struct {
 }
 
 func (c *config) register(flags *pflag.FlagSet) {
-	flags.StringVar(&c.accounts, "accounts", "", "take MailAccounts from the manifests in this folder, instead of a cluster")
-	flags.StringVar(&c.httpAddress, "http-address", ":8080", "where to serve the HTTP API")
-	flags.StringVar(&c.healthAddress, "health-address", ":8081", "where to serve /healthz and /readyz")
-	flags.StringVar(&c.metricsAddress, "metrics-address", ":9090", "where to serve /metrics")
-	flags.DurationVar(&c.reservationTTL, "reservation-ttl", server.DefaultReservationTTL, "how long a slot is held if the check does not say, 1s to 15m")
-	flags.IntVar(&c.maxReservations, "max-reservations", limiter.DefaultMaxReservations, "how many reservations may be outstanding, over all accounts")
-	flags.IntVar(&c.maxPerAccount, "max-reservations-per-account", 0, "how many of them one account may hold (default: a quarter of them, and at least 1000)")
-	flags.IntVar(&c.maxConnections, "max-connections", server.DefaultMaxConnections, "how many connections each address has open at a time; one more takes the place of the one that was silent the longest")
-	flags.StringVar(&c.logFormat, "log-format", "json", "json or text")
-	flags.StringVar(&c.logLevel, "log-level", "info", "debug, info or error")
-	flags.BoolVar(&c.leaderElect, "leader-elect", true, "in a cluster: elect the replica that writes the status of MailAccounts")
-	flags.StringVar(&c.leaseNamespace, "lease-namespace", "", "where the lease of the election is (default: the pod's namespace)")
+	flags.StringVar(&c.accounts, "accounts", "",
+		"take MailAccounts from the manifests in this folder, instead of a cluster")
+	flags.StringVar(&c.httpAddress, "http-address", ":8080",
+		"where to serve the HTTP API")
+	flags.StringVar(&c.healthAddress, "health-address", ":8081",
+		"where to serve /healthz and /readyz")
+	flags.StringVar(&c.metricsAddress, "metrics-address", ":9090",
+		"where to serve /metrics")
+	flags.DurationVar(&c.reservationTTL, "reservation-ttl", server.DefaultReservationTTL,
+		"how long a slot is held if the check does not say, 1s to 15m")
+	flags.IntVar(&c.maxReservations, "max-reservations", limiter.DefaultMaxReservations,
+		"how many reservations may be outstanding, over all accounts")
+	flags.IntVar(&c.maxPerAccount, "max-reservations-per-account", 0,
+		"how many of them one account may hold (default: a quarter of them, and at least 1000)")
+	flags.IntVar(&c.maxConnections, "max-connections", server.DefaultMaxConnections,
+		"how many connections each address has open at a time; "+
+			"one more takes the place of the one that was silent the longest")
+	flags.StringVar(&c.logFormat, "log-format", "json",
+		"json or text")
+	flags.StringVar(&c.logLevel, "log-level", "info",
+		"debug, info or error")
+	flags.BoolVar(&c.leaderElect, "leader-elect", true,
+		"in a cluster: elect the replica that writes the status of MailAccounts")
+	flags.StringVar(&c.leaseNamespace, "lease-namespace", "",
+		"where the lease of the election is (default: the pod's namespace)")
 }
 
 // lookup finds an environment variable.
 type lookup func(name string) (value string, set bool)
 
-// fromEnvironment sets each flag that was not given from its variable: --http-address from SLUICE_HTTP_ADDRESS.
+// fromEnvironment sets each flag that was not given from its environment variable: --http-address
+// from SLUICE_HTTP_ADDRESS.
 func fromEnvironment(flags *pflag.FlagSet, env lookup) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := variable(f)
@@ -60,26 +74,34 @@ func fromEnvironment(flags *pflag.FlagSet, env lookup) (err error) {
 			return
 		}
 		if e := f.Value.Set(value); e != nil {
-			err = fmt.Errorf("the environment variable %s=%q is no value for --%s: %w", name, value, f.Name, e)
+			err = fmt.Errorf(
+				"the environment variable %s=%q is no value for --%s: %w", name, value, f.Name, e,
+			)
 		}
 	})
 	return err
 }
 
-// variable is a flag's environment variable.
+// variable returns the name of a flag's environment variable.
 func variable(f *pflag.Flag) string {
 	return "SLUICE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 }
 
-// validate refuses what serve could not keep. The chart refuses the same when it is rendered.
+// validate refuses settings that serve cannot work with. The chart refuses the same ones when it is
+// rendered.
 func (c *config) validate() error {
 	switch {
 	case !server.ValidReservationTTL(c.reservationTTL):
 		return fmt.Errorf("--reservation-ttl must be 1s to 15m, not %s", c.reservationTTL)
 	case c.maxReservations < 1 || c.maxReservations > maxMaxReservations:
-		return fmt.Errorf("--max-reservations must be 1 to %d, not %d", maxMaxReservations, c.maxReservations)
+		return fmt.Errorf(
+			"--max-reservations must be 1 to %d, not %d", maxMaxReservations, c.maxReservations,
+		)
 	case c.maxPerAccount < 0:
-		return fmt.Errorf("--max-reservations-per-account must be 1 or more, or 0 for the default, not %d", c.maxPerAccount)
+		return fmt.Errorf(
+			"--max-reservations-per-account must be 1 or more, or 0 for the default, not %d",
+			c.maxPerAccount,
+		)
 	case c.maxConnections < 1:
 		return fmt.Errorf("--max-connections must be 1 or more, not %d", c.maxConnections)
 	}
@@ -87,15 +109,24 @@ func (c *config) validate() error {
 }
 
 func (c *config) limiterOptions() limiter.Options {
-	return limiter.Options{MaxReservations: c.maxReservations, MaxReservationsPerAccount: c.maxPerAccount}
+	return limiter.Options{
+		MaxReservations:           c.maxReservations,
+		MaxReservationsPerAccount: c.maxPerAccount,
+	}
 }
 
-// logger writes to w, as the configuration says.
+// logger returns a logger that writes to w.
 func (c *config) logger(w io.Writer) (logr.Logger, error) {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "error": slog.LevelError}
+	levels := map[string]slog.Level{
+		"debug": slog.LevelDebug,
+		"info":  slog.LevelInfo,
+		"error": slog.LevelError,
+	}
 	level, ok := levels[c.logLevel]
 	if !ok {
-		return logr.Logger{}, fmt.Errorf("--log-level must be debug, info or error, not %q", c.logLevel)
+		return logr.Logger{}, fmt.Errorf(
+			"--log-level must be debug, info or error, not %q", c.logLevel,
+		)
 	}
 	options := &slog.HandlerOptions{Level: level}
 	switch c.logFormat {

@@ -29,12 +29,12 @@ import (
 	"github.com/sluice-mail/sluice/server"
 )
 
-// shutdownTimeout is how long what is in flight may take after SIGTERM. It leaves room in the 30 s
-// that Kubernetes gives, of which the chart sleeps 5.
+// shutdownTimeout is how long calls in flight may take after SIGTERM. Kubernetes gives a pod 30 s,
+// and the chart's pod sleeps for 5 s of them.
 const shutdownTimeout = 15 * time.Second
 
-// sweepTimeout is how long the sweep may take to come round before the process is called dead. It
-// takes a second for a million accounts; one that does not end has met an account that stays
+// sweepTimeout is how long a sweep over all accounts may take before the process is called dead. It
+// takes a second for a million accounts. One that does not end waits for an account that stays
 // locked.
 const sweepTimeout = time.Minute
 
@@ -43,8 +43,8 @@ func newServeCommand(env lookup) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve decisions, for the MailAccounts of a cluster or of a folder",
-		Long: `Serve the HTTP API for the MailAccounts of the cluster that this runs in (or KUBECONFIG names), or of the
-manifests in a folder (--accounts).
+		Long: `Serve the HTTP API for the MailAccounts of the cluster that this runs in
+(or KUBECONFIG names), or of the manifests in a folder (--accounts).
 
 Each flag is an environment variable, too: --http-address is SLUICE_HTTP_ADDRESS.`,
 		Args: cobra.NoArgs,
@@ -68,9 +68,8 @@ Each flag is an environment variable, too: --http-address is SLUICE_HTTP_ADDRESS
 
 // serve runs until the context ends or something fails.
 func serve(ctx context.Context, c config, log logr.Logger) error {
-	// The files are followed anyway, so that there is nothing to reload; and whoever reads the log
-	// may go away. By default either signal would end the process, and all that was sent would be
-	// forgotten.
+	// Either signal would end the process by default, and what was sent would be forgotten. SIGHUP
+	// asks to reload, but changed files are read anyway. SIGPIPE comes if a reader of the log ends.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
@@ -95,7 +94,8 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 	group.Go(func() error {
 		select {
 		case <-l.Opened():
-			log.Info("sluice is serving", "http", servers[0].Listener.Addr().String(), "accounts", l.Stats().Accounts)
+			log.Info("sluice is serving",
+				"http", servers[0].Listener.Addr().String(), "accounts", l.Stats().Accounts)
 		case <-running.Done():
 		}
 		return nil
@@ -107,8 +107,8 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 	return nil
 }
 
-// waitFor waits until all of a group has ended, but once the context has, no longer than a process
-// is given to stop.
+// waitFor waits until the whole group has ended. Once the context has ended, it waits no longer than
+// the process may take to stop.
 func waitFor(ctx context.Context, group *errgroup.Group) error {
 	ended := make(chan error, 1)
 	go func() { ended <- group.Wait() }()
@@ -117,35 +117,31 @@ func waitFor(ctx context.Context, group *errgroup.Group) error {
 		return err
 	case <-ctx.Done():
 	}
+	const patience = shutdownTimeout + time.Second
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(shutdownTimeout + time.Second):
-		return fmt.Errorf("something has not stopped within %s and was given up", shutdownTimeout+time.Second)
+	case <-time.After(patience):
+		return fmt.Errorf("something has not stopped within %s and was given up", patience)
 	}
 }
 
 // servers opens the three addresses.
-func (c *config) servers(ctx context.Context, l *limiter.Limiter, clock limiter.Clock, log logr.Logger) ([]*manager.Server, error) {
-	ready := func() error {
-		switch {
-		case ctx.Err() != nil:
-			return errors.New("shutting down")
-		case !l.Loaded():
-			return errors.New("limits are not loaded yet")
-		}
-		return nil
-	}
-	alive := func() error {
-		if since := time.Duration(clock.Now().Mono - l.LastSweep()); since > sweepTimeout {
-			return fmt.Errorf("the sweep over the accounts has not come round for %s", since.Round(time.Second))
-		}
-		return nil
-	}
-	// Ours, besides those of the process and of the controllers.
+func (c *config) servers(
+	ctx context.Context, l *limiter.Limiter, clock limiter.Clock, log logr.Logger,
+) ([]*manager.Server, error) {
+	// The API's own metrics, besides those of the process and of the controllers.
 	registry := prometheus.NewRegistry()
 	gatherers := prometheus.Gatherers{metrics.Registry, registry}
-	api := server.New(server.Options{Limiter: l, Clock: clock, ReservationTTL: c.reservationTTL, Registry: registry, Log: log})
+	api := server.New(server.Options{
+		Limiter:        l,
+		Clock:          clock,
+		ReservationTTL: c.reservationTTL,
+		Registry:       registry,
+		Log:            log,
+	})
+	health := server.Health(alive(l, clock), ready(ctx, l))
+	metricsHandler := promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{})
 	timeout := shutdownTimeout
 	var servers []*manager.Server
 	for _, s := range []struct {
@@ -153,8 +149,8 @@ func (c *config) servers(ctx context.Context, l *limiter.Limiter, clock limiter.
 		handler             http.Handler
 	}{
 		{"api", "--http-address", c.httpAddress, api},
-		{"health", "--health-address", c.healthAddress, server.Health(alive, ready)},
-		{"metrics", "--metrics-address", c.metricsAddress, promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{})},
+		{"health", "--health-address", c.healthAddress, health},
+		{"metrics", "--metrics-address", c.metricsAddress, metricsHandler},
 	} {
 		listener, err := c.listen(s.flag, s.address, log)
 		if err != nil {
@@ -163,15 +159,46 @@ func (c *config) servers(ctx context.Context, l *limiter.Limiter, clock limiter.
 			}
 			return nil, err
 		}
-		servers = append(servers, &manager.Server{Name: s.name, Server: server.HTTPServer(s.handler, log), Listener: listener, ShutdownTimeout: &timeout})
+		servers = append(servers, &manager.Server{
+			Name:            s.name,
+			Server:          server.HTTPServer(s.handler, log),
+			Listener:        listener,
+			ShutdownTimeout: &timeout,
+		})
 	}
 	return servers, nil
+}
+
+// ready returns what /readyz asks: the error says why the API admits nothing.
+func ready(ctx context.Context, l *limiter.Limiter) func() error {
+	return func() error {
+		switch {
+		case ctx.Err() != nil:
+			return errors.New("shutting down")
+		case !l.Loaded():
+			return errors.New("limits are not loaded yet")
+		}
+		return nil
+	}
+}
+
+// alive returns what /healthz asks: the error says why the process should be restarted.
+func alive(l *limiter.Limiter, clock limiter.Clock) func() error {
+	return func() error {
+		since := time.Duration(clock.Now().Mono - l.LastSweep())
+		if since <= sweepTimeout {
+			return nil
+		}
+		return fmt.Errorf("the sweep over the accounts has not come round for %s",
+			since.Round(time.Second))
+	}
 }
 
 func (c *config) listen(flag, address string, log logr.Logger) (net.Listener, error) {
 	listener, err := server.Listen(address, c.maxConnections, log)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s %s is in use by another process; stop that, or choose another address", flag, address)
+		return nil, fmt.Errorf("%s %s is in use by another process; "+
+			"stop that, or choose another address", flag, address)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s %s cannot be listened on: %w", flag, address, err)
@@ -179,8 +206,8 @@ func (c *config) listen(flag, address string, log logr.Logger) (net.Listener, er
 	return listener, nil
 }
 
-// accountsSource is what loads the MailAccounts, and follows their changes: from a folder, or else
-// from a cluster.
+// accountsSource returns what loads the MailAccounts and follows their changes: from a folder, or
+// else from a cluster.
 func (c *config) accountsSource(
 	ctx context.Context, l *limiter.Limiter, log logr.Logger,
 ) (manager.Runnable, error) {
@@ -189,7 +216,8 @@ func (c *config) accountsSource(
 	}
 	config, err := kubeconfig.GetConfig()
 	if err != nil {
-		return nil, fmt.Errorf("there is no cluster to take MailAccounts from: run inside one, set KUBECONFIG, or use --accounts DIR (%w)", err)
+		return nil, fmt.Errorf("there is no cluster to take MailAccounts from: "+
+			"run inside one, set KUBECONFIG, or use --accounts DIR (%w)", err)
 	}
 	scheme, err := controllers.NewScheme()
 	if err != nil {
@@ -213,14 +241,14 @@ func (c *config) accountsSource(
 	return mgr, controllers.Add(mgr, options)
 }
 
-// namespace is where the lease is: where the flag says, or where the pod is, or where kubectl would
-// look first.
+// namespace returns the namespace of the lease: the flag's, or else the pod's, or else "default".
 func (c *config) namespace() string {
 	if c.leaseNamespace != "" {
 		return c.leaseNamespace
 	}
-	if own, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace"); err == nil {
-		return strings.TrimSpace(string(own))
+	own, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if err != nil {
+		return "default"
 	}
-	return "default"
+	return strings.TrimSpace(string(own))
 }

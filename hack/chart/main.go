@@ -1,9 +1,11 @@
-// Command chart writes those templates of the Helm chart that say the same as config/: the CustomResourceDefinition and
-// the roles. What they say is decided in one place, config/, and copied from there to the letter.
+// Command chart writes those templates of the Helm chart that say the same as config/: the
+// CustomResourceDefinition and the roles. What they say is decided in one place, config/, and
+// copied from there to the letter.
 //
 //	go run ./hack/chart ROOT
 //
-// ROOT is the repository, or a copy of it: it reads ROOT/config and writes ROOT/charts/sluice/templates.
+// ROOT is the repository, or a copy of it: it reads ROOT/config and writes
+// ROOT/charts/sluice/templates.
 package main
 
 import (
@@ -20,8 +22,16 @@ var templates = []template{
 		from: "config/rbac/leader_election_role.yaml", to: "role-leader-election.yaml",
 		write: role("and .Values.rbac.create .Values.leaderElection.enabled"),
 	},
-	{from: "config/rbac/viewer_role.yaml", to: "clusterrole-viewer.yaml", write: role(".Values.rbac.create")},
-	{from: "config/rbac/editor_role.yaml", to: "clusterrole-editor.yaml", write: role(".Values.rbac.create")},
+	{
+		from:  "config/rbac/viewer_role.yaml",
+		to:    "clusterrole-viewer.yaml",
+		write: role(".Values.rbac.create"),
+	},
+	{
+		from:  "config/rbac/editor_role.yaml",
+		to:    "clusterrole-editor.yaml",
+		write: role(".Values.rbac.create"),
+	},
 }
 
 type template struct {
@@ -55,8 +65,8 @@ func run(root string) error {
 	return nil
 }
 
-// render is a template's text, with its origin in the first line. That line is a comment of the template, not of what
-// it renders: a manifest that is switched off must render to nothing at all.
+// render is a template's text, with its origin in the first line. That line is a comment of the
+// template, not of what it renders: a manifest that is switched off must render to nothing at all.
 func (t template) render(root string) (string, error) {
 	source, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(t.from)))
 	if err != nil {
@@ -70,5 +80,7 @@ func (t template) render(root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("{{- /* Generated from %s by make generate; not to be edited. */}}\n", t.from) + text, nil
+	return fmt.Sprintf(
+		"{{- /* Generated from %s by make generate; not to be edited. */}}\n", t.from,
+	) + text, nil
 }

@@ -53,9 +53,13 @@ func TestWhatCannotBeCopiedIsRefused(t *testing.T) {
 		old, now string
 		want     string // in the error
 	}{
-		"a role that edit would contain":      {"to-view", "to-edit", "aggregate-to-edit"},
-		"a role of another program":           {"sluice-viewer", "viewer", "does not start with sluice"},
-		"a rule made of other roles":          {"rules:", "aggregationRule: {}\nrules:", `"aggregationRule"`},
+		"a role that edit would contain": {"to-view", "to-edit", "aggregate-to-edit"},
+		"a role of another program": {
+			"sluice-viewer", "viewer", "does not start with sluice",
+		},
+		"a rule made of other roles": {
+			"rules:", "aggregationRule: {}\nrules:", `"aggregationRule"`,
+		},
 		"a role without rules":                {"rules:", "rule:", `"rule"`},
 		"two documents, of which one is lost": {"kind:", "a: 1\n---\nkind:", "several documents"},
 	} {
@@ -69,7 +73,8 @@ func TestWhatCannotBeCopiedIsRefused(t *testing.T) {
 }
 
 func TestBracesAreNoTemplates(t *testing.T) {
-	source := "kind: CustomResourceDefinition\nmetadata: {name: a}\nspec:\n  description: say {{ .Values }}\n"
+	source := "kind: CustomResourceDefinition\nmetadata: {name: a}\n" +
+		"spec:\n  description: say {{ .Values }}\n"
 	got, err := write(crd, source)
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +96,9 @@ func TestTemplatesAreCurrent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, string(got)); diff != "" {
-			t.Errorf("%s is not what %s says; run make generate:\n%s", template.to, template.from, diff)
+			t.Errorf(
+				"%s is not what %s says; run make generate:\n%s", template.to, template.from, diff,
+			)
 		}
 	}
 }

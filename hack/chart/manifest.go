@@ -44,8 +44,8 @@ func parse(source string) (*manifest, error) {
 	return m, nil
 }
 
-// only returns the block of a key, as a part of a template. It refuses a document with more than that to say, because
-// the rest would be left out of the chart.
+// only returns the block of a key, as a part of a template. It refuses a document with more than
+// that to say, because the rest would be left out of the chart.
 func (m *manifest) only(key string) (string, error) {
 	for other := range m.blocks {
 		switch other {

@@ -13,8 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// TestRolesAreNarrow holds the roles in config/rbac, which are the chart's, too, to the least they need: nothing of
-// everything, nothing of secrets, and nothing that could be used to get more rights.
+// TestRolesAreNarrow holds the roles in config/rbac, which are the chart's, too, to the least they
+// need: nothing of everything, nothing of secrets, and nothing that could be used to get more
+// rights.
 func TestRolesAreNarrow(t *testing.T) {
 	files, err := filepath.Glob("../../config/rbac/*role.yaml")
 	if err != nil || len(files) < 4 {
@@ -41,7 +42,9 @@ func TestRolesAreNarrow(t *testing.T) {
 					}
 				}
 				for _, word := range slices.Concat(rule.Verbs, rule.Resources) {
-					if slices.Contains([]string{"*", "secrets", "escalate", "bind", "impersonate"}, word) {
+					if slices.Contains(
+						[]string{"*", "secrets", "escalate", "bind", "impersonate"}, word,
+					) {
 						t.Errorf("%s grants %q", file, word)
 					}
 				}

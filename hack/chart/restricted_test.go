@@ -26,8 +26,8 @@ type podSpec struct {
 	spec corev1.PodSpec
 }
 
-// Every pod of the chart, the one of helm test too, is admitted where the restricted pod security standard is
-// enforced. The judge is the code that the API server itself runs.
+// Every pod of the chart, the one of helm test too, is admitted where the restricted pod security
+// standard is enforced. The judge is the code that the API server itself runs.
 func TestPodsAreRestricted(t *testing.T) {
 	values, err := filepath.Glob(filepath.Join(chart, "ci", "*-values.yaml"))
 	if err != nil || len(values) == 0 {
@@ -94,9 +94,20 @@ func render(t *testing.T, args ...string) []byte {
 }
 
 // helmTemplate is what a version of Helm makes of the chart, in a namespace and for a release.
-func helmTemplate(t *testing.T, version, namespace, release string, args ...string) ([]byte, error) {
+func helmTemplate(
+	t *testing.T, version, namespace, release string, args ...string,
+) ([]byte, error) {
 	t.Helper()
-	command := []string{"tool", "-modfile=../../go.tools.mod", "helm.sh/helm/" + version + "/cmd/helm", "template", release, chart, "--kube-version", "v1.30.0"}
+	command := []string{
+		"tool",
+		"-modfile=../../go.tools.mod",
+		"helm.sh/helm/" + version + "/cmd/helm",
+		"template",
+		release,
+		chart,
+		"--kube-version",
+		"v1.30.0",
+	}
 	helm := exec.CommandContext(t.Context(), "go", append(command, args...)...)
 	// Helm would otherwise read the settings of whoever runs the test.
 	helm.Env = append(os.Environ(), "HELM_CONFIG_HOME="+t.TempDir(), "HELM_NAMESPACE="+namespace)
@@ -120,7 +131,9 @@ func podSpecs(t *testing.T, manifests []byte) []podSpec {
 			var set appsv1.StatefulSet
 			decode(t, document, &set)
 			template := set.Spec.Template
-			found = append(found, podSpec{"StatefulSet " + set.Name, template.ObjectMeta, template.Spec})
+			found = append(
+				found, podSpec{"StatefulSet " + set.Name, template.ObjectMeta, template.Spec},
+			)
 		case "Pod":
 			var pod corev1.Pod
 			decode(t, document, &pod)

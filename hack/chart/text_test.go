@@ -45,7 +45,8 @@ func TestTextStaysText(t *testing.T) {
 // the object's kind.
 func isTyped(t *testing.T, document []byte, namespace string) string {
 	t.Helper()
-	// As kubectl and Helm send it: yaml.Unmarshal would turn a number into text where text is wanted.
+	// As kubectl and Helm send it: yaml.Unmarshal would turn a number into text where text is
+	// wanted.
 	text, err := yaml.YAMLToJSONStrict(document)
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, document)

@@ -30,7 +30,9 @@ func TestSchemaKnowsTheValues(t *testing.T) {
 	// Of these two values.yaml says nothing: a parent chart sets them.
 	delete(root.Properties, "global")
 	delete(root.Properties, "enabled")
-	delete(root.Properties["resources"].Properties, "claims") // nor of a field of a Kubernetes object
+	delete(
+		root.Properties["resources"].Properties, "claims",
+	) // nor of a field of a Kubernetes object
 
 	want := paths("", values(t), func(path string) bool { return root.at(path).Properties == nil })
 	if diff := cmp.Diff(want, root.paths("")); diff != "" {
@@ -41,14 +43,15 @@ func TestSchemaKnowsTheValues(t *testing.T) {
 // A value that no template reads promises something that does not happen.
 func TestTemplatesReadTheValues(t *testing.T) {
 	var templates strings.Builder
-	err := filepath.WalkDir(filepath.Join(chart, "templates"), func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+	err := filepath.WalkDir(filepath.Join(chart, "templates"),
+		func(path string, entry os.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			templates.Write(text)
 			return err
-		}
-		text, err := os.ReadFile(path)
-		templates.Write(text)
-		return err
-	})
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +111,8 @@ func (s schema) paths(parent string) []string {
 	return found
 }
 
-// paths are the values of a file, down to where leaf says that a value has no more names of the chart's.
+// paths are the values of a file, down to where leaf says that a value has no more names of the
+// chart's.
 func paths(parent string, values map[string]any, leaf func(path string) bool) []string {
 	var found []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {

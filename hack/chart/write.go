@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// crd is the template of the CustomResourceDefinition. It is a template rather than a file in crds/, which Helm would
-// install once and never upgrade.
+// crd is the template of the CustomResourceDefinition. It is a template rather than a file in
+// crds/, which Helm would install once and never upgrade.
 func crd(m *manifest) (string, error) {
 	spec, err := m.only("spec")
 	if err != nil {
@@ -19,7 +19,10 @@ func crd(m *manifest) (string, error) {
 	}
 	var b strings.Builder
 	b.WriteString("{{- if .Values.crds.enabled }}\n")
-	fmt.Fprintf(&b, "apiVersion: %s\nkind: %s\nmetadata:\n  name: %s\n", m.APIVersion, m.Kind, m.Metadata.Name)
+	fmt.Fprintf(
+		&b, "apiVersion: %s\nkind: %s\nmetadata:\n  name: %s\n", m.APIVersion, m.Kind,
+		m.Metadata.Name,
+	)
 	b.WriteString("  annotations:\n")
 	for _, key := range slices.Sorted(maps.Keys(m.Metadata.Annotations)) {
 		fmt.Fprintf(&b, "    %s: %q\n", key, escape(m.Metadata.Annotations[key]))
@@ -62,7 +65,8 @@ func role(condition string) func(*manifest) (string, error) {
 	}
 }
 
-// fullname is what the chart calls an object. In quotes, as a name such as "no" would be no text without.
+// fullname is what the chart calls an object. In quotes, as a name such as "no" would be no text
+// without.
 func fullname(suffix string) string {
 	if suffix == "" {
 		return `{{ include "sluice.fullname" . | quote }}`
@@ -72,8 +76,9 @@ func fullname(suffix string) string {
 
 const aggregate = "rbac.authorization.k8s.io/aggregate-to-"
 
-// roleLabels are the chart's own labels, and those that make a part of "view" of the role. It refuses a role that
-// would be a part of "edit" or "admin": whoever may change limits is named, never implied.
+// roleLabels are the chart's own labels, and those that make a part of "view" of the role. It
+// refuses a role that would be a part of "edit" or "admin": whoever may change limits is named,
+// never implied.
 func roleLabels(m *manifest) (string, error) {
 	var text strings.Builder
 	text.WriteString("  labels:\n    {{- include \"sluice.labels\" . | nindent 4 }}\n")
@@ -81,7 +86,10 @@ func roleLabels(m *manifest) (string, error) {
 		if key != aggregate+"view" {
 			return "", fmt.Errorf("has the label %s; only %sview is known here", key, aggregate)
 		}
-		fmt.Fprintf(&text, "    {{- if .Values.rbac.aggregateToView }}\n    %s: %q\n    {{- end }}\n", key, m.Metadata.Labels[key])
+		fmt.Fprintf(
+			&text, "    {{- if .Values.rbac.aggregateToView }}\n    %s: %q\n    {{- end }}\n", key,
+			m.Metadata.Labels[key],
+		)
 	}
 	return text.String(), nil
 }

@@ -1,12 +1,13 @@
-// Command kubeschemas writes the JSON schemas by which kubeconform judges the manifests of this repository, offline.
+// Command kubeschemas writes the JSON schemas by which kubeconform judges the manifests of this
+// repository, offline.
 //
 //	go run ./hack/kubeschemas OUTDIR
 //	kubeconform -strict -schema-location 'OUTDIR/{{ .ResourceKind }}{{ .KindSuffix }}.json'
 //
-// The schemas of Kubernetes come from the OpenAPI document in the module k8s.io/kubernetes, in the version that
-// belongs to the k8s.io/api of go.mod; MailAccount's comes from its CustomResourceDefinition. Run it in the
-// repository's root. The schemas are stricter than the API server: no unknown field, and no null, which a template
-// leaves where it should leave nothing.
+// The schemas of Kubernetes come from the OpenAPI document in the module k8s.io/kubernetes, in the
+// version that belongs to the k8s.io/api of go.mod; MailAccount's comes from its
+// CustomResourceDefinition. Run it in the repository's root. The schemas are stricter than the API
+// server: no unknown field, and no null, which a template leaves where it should leave nothing.
 package main
 
 import (
@@ -155,7 +156,8 @@ func mailAccount(known definitions) (file string, schema object, err error) {
 	}
 	version := crd.Spec.Versions[0]
 	root := strict(version.Schema.OpenAPIV3Schema)
-	// Of these three a CustomResourceDefinition says nothing, because they are the same for all objects.
+	// Of these three a CustomResourceDefinition says nothing, because they are the same for all
+	// objects.
 	properties := root["properties"].(object)
 	properties["apiVersion"] = object{"enum": []any{crd.Spec.Group + "/" + version.Name}}
 	properties["kind"] = object{"enum": []any{crd.Spec.Names.Kind}}

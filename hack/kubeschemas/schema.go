@@ -20,8 +20,8 @@ const (
 	intOrText  = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 )
 
-// strict is an OpenAPI schema as JSON Schema that admits no field it does not name. It leaves out what decides
-// nothing, the descriptions above all, which are nine tenths of the text.
+// strict is an OpenAPI schema as JSON Schema that admits no field it does not name. It leaves out
+// what decides nothing, the descriptions above all, which are nine tenths of the text.
 func strict(in object) object {
 	out := object{}
 	for key, value := range in {
@@ -55,7 +55,8 @@ func strict(in object) object {
 	return out
 }
 
-// loosen corrects the two definitions that OpenAPI calls strings and that the API server takes as numbers, too.
+// loosen corrects the two definitions that OpenAPI calls strings and that the API server takes as
+// numbers, too.
 func (d definitions) loosen() {
 	d[quantity] = object{"type": []any{"string", "number"}}
 	d[intOrText] = object{"type": []any{"string", "integer"}}
@@ -80,7 +81,8 @@ func (d definitions) with(root object) object {
 	follow = func(value any) {
 		switch value := value.(type) {
 		case object:
-			// A property may be called $ref, as in JSONSchemaProps; then it is a schema and not text.
+			// A property may be called $ref, as in JSONSchemaProps; then it is a schema and not
+			// text.
 			if ref, ok := value["$ref"].(string); ok {
 				name := strings.TrimPrefix(ref, prefix)
 				if used[name] == nil {

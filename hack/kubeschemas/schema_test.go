@@ -9,12 +9,19 @@ import (
 func TestStrict(t *testing.T) {
 	for sentence, test := range map[string]struct{ in, want object }{
 		"named fields close an object, descriptions go": {
-			in:   object{"description": "…", "properties": object{"a": object{"type": "string", "description": "…"}}},
-			want: object{"properties": object{"a": object{"type": "string"}}, "additionalProperties": false},
+			in: object{
+				"description": "…",
+				"properties":  object{"a": object{"type": "string", "description": "…"}},
+			},
+			want: object{
+				"properties": object{"a": object{"type": "string"}}, "additionalProperties": false,
+			},
 		},
 		"a map stays open, its values are closed": {
-			in:   object{"additionalProperties": object{"properties": object{}}},
-			want: object{"additionalProperties": object{"properties": object{}, "additionalProperties": false}},
+			in: object{"additionalProperties": object{"properties": object{}}},
+			want: object{
+				"additionalProperties": object{"properties": object{}, "additionalProperties": false},
+			},
 		},
 		"so are a list's items": {
 			in:   object{"items": object{"properties": object{}}},
@@ -25,8 +32,11 @@ func TestStrict(t *testing.T) {
 			want: object{"properties": object{}},
 		},
 		"a field may be called like a keyword": {
-			in:   object{"properties": object{"description": object{}, "x-y": object{}}},
-			want: object{"properties": object{"description": object{}, "x-y": object{}}, "additionalProperties": false},
+			in: object{"properties": object{"description": object{}, "x-y": object{}}},
+			want: object{
+				"properties":           object{"description": object{}, "x-y": object{}},
+				"additionalProperties": false,
+			},
 		},
 		"a number or text is either": {
 			in:   object{"x-kubernetes-int-or-string": true},
@@ -44,8 +54,16 @@ func TestStrict(t *testing.T) {
 // JSONSchemaProps refers to itself, and has a field that is called $ref.
 func TestSchemaIsCompleteInItself(t *testing.T) {
 	known := definitions{
-		"kind":   {"properties": object{"spec": object{"$ref": prefix + "spec"}}, "required": []any{"spec"}},
-		"spec":   {"properties": object{"$ref": object{"type": "string"}, "not": object{"$ref": prefix + "spec"}}},
+		"kind": {
+			"properties": object{"spec": object{"$ref": prefix + "spec"}},
+			"required":   []any{"spec"},
+		},
+		"spec": {
+			"properties": object{
+				"$ref": object{"type": "string"},
+				"not":  object{"$ref": prefix + "spec"},
+			},
+		},
 		"unused": {},
 	}
 	got, err := known.schema("kind")
@@ -55,7 +73,8 @@ func TestSchemaIsCompleteInItself(t *testing.T) {
 	if diff := cmp.Diff(object{"spec": known["spec"]}, got["definitions"]); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]any{"apiVersion", "kind", "metadata", "spec"}, got["required"]); diff != "" {
+	required := []any{"apiVersion", "kind", "metadata", "spec"}
+	if diff := cmp.Diff(required, got["required"]); diff != "" {
 		t.Error(diff)
 	}
 	if _, err := known.schema("other"); err == nil {

@@ -5,8 +5,8 @@ package v1alpha1
 // LimitsApplyConfiguration represents a declarative configuration of the Limits type for use
 // with apply.
 //
-// Limits are how much an account may send in any window of that length, whenever it begins. A limit that is left out
-// is no limit.
+// Limits are how much an account may send in any window of that length, whenever it begins. Leave a
+// limit out for no limit.
 type LimitsApplyConfiguration struct {
 	// perMinute is the limit of any 60 seconds.
 	PerMinute *int32 `json:"perMinute,omitempty"`

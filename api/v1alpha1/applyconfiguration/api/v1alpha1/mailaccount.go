@@ -14,16 +14,19 @@ import (
 // MailAccountApplyConfiguration represents a declarative configuration of the MailAccount type for use
 // with apply.
 //
-// MailAccount declares how much one mail account may send, and what is said to a sender that asks for more.
+// MailAccount declares how much one mail account may send, and what a sender that asks for more is
+// told.
 //
-// Its namespace and name are the account's name in the HTTP API. Deleting it forgets all that the account sent.
+// Its namespace and name are the account's name in the HTTP API. When it is deleted, Sluice forgets
+// what the account sent.
 type MailAccountApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec is what the account may send.
 	Spec *MailAccountSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what Sluice made of the spec. Usage is not in it, as it changes with every mail: ask the HTTP API.
+	// status tells whether the spec is in force. It does not tell the usage, which changes with
+	// every mail: ask the HTTP API.
 	Status *MailAccountStatusApplyConfiguration `json:"status,omitempty"`
 }
 

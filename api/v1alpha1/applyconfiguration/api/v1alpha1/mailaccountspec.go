@@ -11,16 +11,18 @@ import (
 //
 // MailAccountSpec is what one mail account may send.
 type MailAccountSpecApplyConfiguration struct {
-	// limits are how much the account may send in any minute, hour and day. An account that may send without any
-	// limit says so with `limits: {}`.
+	// limits are how much the account may send in any minute, hour and day. An account that may
+	// send without any limit says so with `limits: {}`.
 	Limits *LimitsApplyConfiguration `json:"limits,omitempty"`
-	// behavior is what a check over a limit is told: Defer, to come back at a given time, or Reject, to give up.
+	// behavior is what a check over a limit is told: Defer, to come back at a given time, or
+	// Reject, to give up.
 	Behavior *apiv1alpha1.Behavior `json:"behavior,omitempty"`
-	// deferTo is the time that a denied check is given. EarliestSlot is the earliest time at which there is room if
-	// all that is in flight is sent. WindowBoundary is the next full minute, hour or day, whichever limit is reached
-	// first in that order; the window may still be full then.
+	// deferTo is the time that a denied check is given. EarliestSlot is the earliest time at which
+	// there is room if all that is in flight is sent. WindowBoundary is the next full minute, hour
+	// or day in UTC, of the first exhausted limit in that order; the window may still be full then.
 	DeferTo *apiv1alpha1.DeferTo `json:"deferTo,omitempty"`
-	// suspend denies every check while it is true. What the account has sent, and what is in flight, stays counted.
+	// suspend denies every check while it is true. What the account has sent, and what is in
+	// flight, still counts.
 	Suspend *bool `json:"suspend,omitempty"`
 }
 

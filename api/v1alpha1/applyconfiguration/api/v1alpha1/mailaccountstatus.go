@@ -9,12 +9,12 @@ import (
 // MailAccountStatusApplyConfiguration represents a declarative configuration of the MailAccountStatus type for use
 // with apply.
 //
-// MailAccountStatus is what Sluice made of a MailAccount.
+// MailAccountStatus tells whether the spec of a MailAccount is in force.
 type MailAccountStatusApplyConfiguration struct {
-	// conditions are the state of the account. The only type is Ready; its reasons are documented with the Go
-	// constants: LimitsEnforced, Suspended and InvalidSpec.
+	// conditions are the state of the account. The only type is Ready. Its reasons are
+	// LimitsEnforced, Suspended and InvalidSpec; the Go constants document them.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// observedGeneration is the generation of the spec that the conditions speak of.
+	// observedGeneration is the generation of the spec that the conditions are about.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 }
 
