@@ -12,10 +12,10 @@ import (
 )
 
 // readyCondition returns the condition that the status of an account should have, given the policy
-// in force, if there is one. It is not settled while the desired policy is not in force yet.
+// in force, if there is one. It is not ok as long as a valid spec is not in force.
 func readyCondition(
 	account *mailAccount, policy limiter.Policy, inForce bool,
-) (c metav1.Condition, settled bool) {
+) (c metav1.Condition, ok bool) {
 	c = metav1.Condition{
 		Type:               v1alpha1.ConditionReady,
 		Status:             metav1.ConditionTrue,
@@ -36,12 +36,13 @@ func readyCondition(
 	}
 	c.Reason, c.Message = v1alpha1.ReasonLimitsEnforced, "Enforcing "+describe(policy.Limits)+"."
 	if policy.Suspended {
-		c.Reason, c.Message = v1alpha1.ReasonSuspended, "Every check is denied until spec.suspend is false."
+		c.Reason = v1alpha1.ReasonSuspended
+		c.Message = "Every check is denied until spec.suspend is false."
 	}
 	return c, true
 }
 
-// describe spells limits out, for people.
+// describe spells limits out: "2 per minute, 3 per hour".
 func describe(limits limiter.Limits) string {
 	var parts []string
 	for w, limit := range limits {

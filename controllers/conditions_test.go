@@ -68,7 +68,7 @@ func TestReadyCondition(t *testing.T) {
 	inForce := &limiter.Policy{Limits: limiter.Limits{2, 3, 4}}
 	another := &limiter.Policy{Limits: limiter.Limits{2, 3, 5}}
 	denying := &limiter.Policy{Limits: limiter.Limits{2, 3, 4}, Suspended: true}
-	unsettled := metav1.Condition{}
+	nothing := metav1.Condition{}
 	for name, c := range map[string]struct {
 		account *mailAccount
 		policy  *limiter.Policy  // in force, if any is
@@ -94,23 +94,23 @@ func TestReadyCondition(t *testing.T) {
 			odd, inForce, ready("False", "InvalidSpec", "spec: is odd."+limitsStay),
 		},
 
-		"not in the limiter yet":       {limited, nil, unsettled},
-		"a limit is another yet":       {limited, another, unsettled},
-		"not suspended yet":            {suspended, inForce, unsettled},
-		"suspended still":              {limited, denying, unsettled},
-		"the behavior is another yet":  {rejects, inForce, unsettled},
-		"the time told is another yet": {boundary, inForce, unsettled},
+		"not in the limiter yet":       {limited, nil, nothing},
+		"a limit is another yet":       {limited, another, nothing},
+		"not suspended yet":            {suspended, inForce, nothing},
+		"suspended still":              {limited, denying, nothing},
+		"the behavior is another yet":  {rejects, inForce, nothing},
+		"the time told is another yet": {boundary, inForce, nothing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			policy, enforced := limiter.Policy{Limits: limiter.Limits{2, 3, 4}}, false
 			if c.policy != nil {
 				policy, enforced = *c.policy, true
 			}
-			got, settled := readyCondition(c.account, policy, enforced)
-			if settled != (c.want != unsettled) {
-				t.Fatalf("settled is %v: %+v", settled, got)
+			got, ok := readyCondition(c.account, policy, enforced)
+			if ok != (c.want != nothing) {
+				t.Fatalf("ok is %v: %+v", ok, got)
 			}
-			if diff := cmp.Diff(c.want, got); settled && diff != "" {
+			if diff := cmp.Diff(c.want, got); ok && diff != "" {
 				t.Error(diff)
 			}
 		})

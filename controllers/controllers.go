@@ -23,32 +23,31 @@ import (
 // Options are what the controllers need besides a manager.
 type Options struct {
 	Limiter *limiter.Limiter
-	// LeaseNamespace is where the lease of the election is. Without it this replica writes the
-	// status, elected or not.
+	// LeaseNamespace is where the lease of the election is. If it is empty there is no election,
+	// and this replica writes the status.
 	LeaseNamespace string
 }
 
-// NewScheme returns a scheme with all types that the controllers use, and MailAccounts as they read
-// them.
+// NewScheme returns a scheme with all types that the controllers use. It also reads MailAccounts
+// that do not fit their type.
 func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	addMailAccounts(scheme)
 	return scheme, clientgoscheme.AddToScheme(scheme)
 }
 
-// CacheOptions keep what a cached MailAccount costs small.
+// CacheOptions leaves out of cached MailAccounts what the controllers do not need.
 func CacheOptions() cache.Options {
 	return cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
 }
 
-// Add makes a manager run the controllers, from when its cluster serves MailAccounts.
+// Add makes a manager run the controllers as soon as its cluster serves MailAccounts.
 func Add(mgr ctrl.Manager, o Options) error {
 	return mgr.Add(&crdWaiter{mgr, o})
 }
 
 // crdWaiter waits for the cluster and for the CustomResourceDefinition, and then adds the
-// controllers. Added any sooner they would give up after a while; there is no point in that, as
-// checks are answered with 503 meanwhile.
+// controllers. If they were added sooner they would give up, and end the process.
 type crdWaiter struct {
 	mgr     manager.Manager
 	options Options
@@ -57,8 +56,8 @@ type crdWaiter struct {
 // NeedLeaderElection is false: every replica needs the limits.
 func (w *crdWaiter) NeedLeaderElection() bool { return false }
 
-// probeInterval is how often the cluster is asked, and reportInterval how often its failure is
-// logged.
+// probeInterval is the time between two probes of the cluster, and reportInterval that between two
+// log lines about their failure.
 const (
 	probeInterval  = time.Second
 	reportInterval = 30 * time.Second
@@ -94,15 +93,11 @@ func (w *crdWaiter) probe(ctx context.Context) error {
 	case err == nil:
 		return nil
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
-		return fmt.Errorf(
-			"the CustomResourceDefinition mailaccounts.sluice.dev is not installed (kubectl apply -k config/crd, or the chart with crds.enabled=true): %w",
-			err,
-		)
+		return fmt.Errorf("the CustomResourceDefinition mailaccounts.sluice.dev is not installed "+
+			"(kubectl apply -k config/crd, or the chart with crds.enabled=true): %w", err)
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
-		return fmt.Errorf(
-			"the API server at %s does not let Sluice read MailAccounts (config/rbac has the role it needs): %w",
-			w.mgr.GetConfig().Host, err,
-		)
+		return fmt.Errorf("the API server at %s does not let Sluice read MailAccounts "+
+			"(config/rbac has the role it needs): %w", w.mgr.GetConfig().Host, err)
 	}
 	return fmt.Errorf("the API server at %s cannot be reached: %w", w.mgr.GetConfig().Host, err)
 }
@@ -134,7 +129,7 @@ func (w *crdWaiter) add() error {
 	}
 	notifier := &statusNotifier{limiter: l, elected: elected}
 	limits := &limitsReconciler{
-		reader: mgr.GetClient(), limiter: l, gate: gate, inForce: notifier.inForce,
+		reader: mgr.GetClient(), limiter: l, gate: gate, policyChanged: notifier.policyChanged,
 	}
 	status := &statusReconciler{
 		client: mgr.GetClient(), limiter: l, events: mgr.GetEventRecorder("sluice"),

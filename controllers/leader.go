@@ -21,11 +21,11 @@ import (
 // leaseName is the lease that the writer of status and events holds.
 const leaseName = "sluice-status"
 
-// leaseTimes are how long a lease holds, how soon a replica that cannot renew it stops writing, and
-// how often it tries.
+// leaseTimes are the times of an election. A replica that cannot renew its lease stops writing
+// after renewDeadline, and another may take over after duration.
 type leaseTimes struct{ duration, renewDeadline, retryPeriod time.Duration }
 
-// defaultLeaseTimes are those that Kubernetes' own components use.
+// defaultLeaseTimes are those of Kubernetes' own components.
 var defaultLeaseTimes = leaseTimes{
 	duration:      15 * time.Second,
 	renewDeadline: 10 * time.Second,
@@ -49,7 +49,7 @@ type election struct {
 // NeedLeaderElection is false: this is the election.
 func (e *election) NeedLeaderElection() bool { return false }
 
-// elected says whether this replica writes.
+// elected reports whether this replica writes.
 func (e *election) elected() bool { return e.leading.Load() }
 
 // Start campaigns until the context ends; whenever the lease is lost, it campaigns again.
@@ -72,7 +72,9 @@ func (e *election) Start(ctx context.Context) error {
 	for ctx.Err() == nil {
 		leaderelection.RunOrDie(ctx, leaderelection.LeaderElectionConfig{
 			Lock: lock, Name: leaseName, ReleaseOnCancel: true,
-			LeaseDuration: e.times.duration, RenewDeadline: e.times.renewDeadline, RetryPeriod: e.times.retryPeriod,
+			LeaseDuration: e.times.duration,
+			RenewDeadline: e.times.renewDeadline,
+			RetryPeriod:   e.times.retryPeriod,
 			Callbacks: leaderelection.LeaderCallbacks{
 				OnStartedLeading: e.start,
 				OnStoppedLeading: e.stop,

@@ -17,8 +17,8 @@ type limitsReconciler struct {
 	reader  client.Reader
 	limiter *limiter.Limiter
 	gate    *readinessGate
-	// inForce is called after another policy of an account has come into force.
-	inForce func(types.NamespacedName)
+	// policyChanged is called after the policy in force of an account has changed.
+	policyChanged func(types.NamespacedName)
 }
 
 // Reconcile brings one account into the limiter, or out of it.
@@ -38,7 +38,7 @@ func (r *limitsReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		}
 		if changed {
 			log.V(1).Info("limits in force", "generation", account.Generation)
-			r.inForce(req.NamespacedName)
+			r.policyChanged(req.NamespacedName)
 		}
 	}
 	r.gate.done(req.NamespacedName)

@@ -92,7 +92,7 @@ func TestLimitsReconciler(t *testing.T) {
 			}
 			reader := &oneAccount{object: objectWith(c.spec), err: c.err}
 			name, told := nameOf("marketing/newsletter"), 0
-			inForce := func(which types.NamespacedName) {
+			policyChanged := func(which types.NamespacedName) {
 				told++
 				policy, _ := l.PolicyInForce(key, "uid-1")
 				if which != name || policy.Limits[limiter.Minute] != c.want.limit {
@@ -100,10 +100,10 @@ func TestLimitsReconciler(t *testing.T) {
 				}
 			}
 			reconciler := &limitsReconciler{
-				reader:  reader,
-				limiter: l,
-				gate:    gate,
-				inForce: inForce,
+				reader:        reader,
+				limiter:       l,
+				gate:          gate,
+				policyChanged: policyChanged,
 			}
 			result, err := reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: name})
 			fails := c.want != nil && c.want.fails

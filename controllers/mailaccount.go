@@ -9,16 +9,15 @@ import (
 	"github.com/sluice-mail/sluice/manifest"
 )
 
-// mailAccount is a MailAccount as read from the cluster. Unlike the type of the API it is read from
-// whatever is there: an object of an older schema whose spec does not fit the type (a limit of
-// 2^31, or a word) has unreadable set. Otherwise one such object would fail the list that holds it,
-// and with it every other account.
+// mailAccount is a MailAccount as read from the cluster. An older schema may have let through a
+// spec that does not fit the type, such as a limit of 2^31. Such an object is read as well:
+// otherwise the list that holds it could not be read, and no account would be in force.
 type mailAccount struct {
 	v1alpha1.MailAccount
-	unreadable error
+	unreadable error // why the spec does not fit the type
 }
 
-// UnmarshalJSON reads the object, or at least which one it is, and what its status says.
+// UnmarshalJSON reads the object. If that fails it reads at least the metadata and the status.
 func (a *mailAccount) UnmarshalJSON(body []byte) error {
 	err := kjson.UnmarshalCaseSensitivePreserveInts(body, &a.MailAccount)
 	if err == nil {
@@ -33,13 +32,12 @@ func (a *mailAccount) UnmarshalJSON(body []byte) error {
 	}
 	*a = mailAccount{unreadable: manifest.Readable(err)}
 	a.TypeMeta, a.ObjectMeta = named.TypeMeta, named.ObjectMeta
-	// Without its status the object would look as if nobody had told its owner yet, each time that
-	// it is looked at.
-	var told struct {
+	// Without the status, the status controller would write it again each time.
+	var known struct {
 		Status v1alpha1.MailAccountStatus `json:"status"`
 	}
-	if e := kjson.UnmarshalCaseSensitivePreserveInts(body, &told); e == nil {
-		a.Status = told.Status
+	if e := kjson.UnmarshalCaseSensitivePreserveInts(body, &known); e == nil {
+		a.Status = known.Status
 	}
 	return nil
 }
@@ -49,7 +47,7 @@ func (a *mailAccount) DeepCopyObject() runtime.Object {
 	return &mailAccount{MailAccount: *a.DeepCopy(), unreadable: a.unreadable}
 }
 
-// mailAccountList is a list of them.
+// mailAccountList is a list of MailAccounts.
 type mailAccountList struct {
 	metav1.TypeMeta `              json:",inline"`
 	metav1.ListMeta `              json:"metadata"`
@@ -72,7 +70,7 @@ func (l *mailAccountList) DeepCopyObject() runtime.Object {
 	return out
 }
 
-// addMailAccounts makes a scheme read MailAccounts leniently.
+// addMailAccounts makes a scheme read MailAccounts as mailAccount does.
 func addMailAccounts(scheme *runtime.Scheme) {
 	scheme.AddKnownTypeWithName(v1alpha1.SchemeGroupVersion.WithKind("MailAccount"), &mailAccount{})
 	scheme.AddKnownTypeWithName(

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// pollInterval is how often a small folder is polled. A large one is polled less often, so that
-	// the polls take one part in pollShare of a core, but at least every longestInterval.
+	// pollInterval is the time between two polls of a small folder. That of a large one is
+	// pollShare times as long as a poll takes, but at most longestInterval.
 	pollInterval    = 500 * time.Millisecond
 	pollShare       = 100
 	longestInterval = 10 * time.Second
 
-	// breath is the least time between two polls, however many changes the system tells of.
-	breath = 100 * time.Millisecond
+	// leastInterval is the least time between two polls, however many changes the system tells of.
+	leastInterval = 100 * time.Millisecond
 )
 
 // manifestDirUID is the uid of all accounts from a folder: there, an account lives as long as its
@@ -28,13 +28,8 @@ const (
 const manifestDirUID = "folder"
 
 // ManifestDir makes the limiter enforce the MailAccounts in the *.yaml, *.yml and *.json files of a
-// folder, not of its subfolders. It polls them, and is woken by the events of the file system where
-// there are any.
-//
-//   - manifest_dir_files.go, manifest_dir_reader.go: observe the folder.
-//   - manifest_dir_parse.go: the accounts of a file's content.
-//   - manifest_dir_state.go: decides what is in force, given what was observed and when.
-//   - manifest_dir_watch.go: wakes.
+// folder, not of its subfolders. It polls them. Where the file system tells of changes, it polls at
+// once.
 type ManifestDir struct {
 	path    string
 	limiter *limiter.Limiter
@@ -44,9 +39,9 @@ type ManifestDir struct {
 	watcher  *watcher // nil: polled only
 	interval time.Duration
 	state    *dirState
-	first    map[string]reading      // what NewManifestDir found
-	accounts map[limiter.Key]inForce // in the limiter
-	failing  bool                    // the last poll failed
+	first    map[string]reading             // what NewManifestDir found
+	accounts map[limiter.Key]enforcedPolicy // in the limiter
+	failing  bool                           // the last poll failed
 	opened   bool
 }
 
@@ -84,8 +79,8 @@ func newManifestDir(
 	}
 }
 
-// Start loads the folder and follows its changes until the context ends. It then returns at once,
-// whatever files do not answer.
+// Start loads the folder and follows its changes until the context ends. Then it returns at once,
+// also while a file does not answer.
 func (f *ManifestDir) Start(ctx context.Context) error {
 	f.failing = false
 	f.advance(f.first, time.Now(), 0)
@@ -122,7 +117,7 @@ func (f *ManifestDir) pause(ctx context.Context, wake <-chan struct{}, polled ti
 	if due, ok := f.state.due(settle); ok && due.Before(at) {
 		at = due
 	}
-	earliest := polled.Add(breath)
+	earliest := polled.Add(leastInterval)
 	if at.Before(earliest) {
 		at = earliest
 	}
@@ -151,7 +146,8 @@ func (f *ManifestDir) failed(err error) {
 	f.failing = true
 }
 
-// advance takes up what a poll found. It opens the limiter once each file has been right.
+// advance brings the limiter to what a poll found. It opens the limiter once each file has been
+// valid.
 func (f *ManifestDir) advance(changes map[string]reading, now time.Time, settle time.Duration) {
 	d := f.state.advance(changes, now, settle)
 	for _, n := range d.notes {
@@ -160,7 +156,7 @@ func (f *ManifestDir) advance(changes map[string]reading, now time.Time, settle 
 	if !d.changed {
 		return
 	}
-	for _, t := range d.twice {
+	for _, t := range d.duplicates {
 		f.log.Error(nil, "account is declared twice; the first one holds",
 			"account", t.key, "first", t.first, "second", t.second)
 	}
@@ -177,9 +173,9 @@ func (f *ManifestDir) advance(changes map[string]reading, now time.Time, settle 
 	}
 }
 
-// enforce brings the limiter to these accounts. It leaves alone those that are in force as they
-// are.
-func (f *ManifestDir) enforce(accounts map[limiter.Key]inForce) (changed, removed int) {
+// enforce brings the limiter to these accounts. It does not touch those whose policy is in force
+// already.
+func (f *ManifestDir) enforce(accounts map[limiter.Key]enforcedPolicy) (changed, removed int) {
 	for key, account := range accounts {
 		if before, ok := f.accounts[key]; ok && before.policy == account.policy {
 			continue

@@ -12,7 +12,7 @@ import (
 )
 
 // fileSystem is what a folder asks of the operating system. Each call may fail, and each may hang
-// for ever, as one about a file on a dead network mount does.
+// for ever, for instance on a dead network mount.
 type fileSystem interface {
 	// list returns the names in a folder, and which folder it is.
 	list(path string) (names []string, folder os.FileInfo, err error)
@@ -22,7 +22,7 @@ type fileSystem interface {
 	read(path string) ([]byte, stamp, error)
 }
 
-// stamp tells a file from another, and from itself after a change, without reading it.
+// stamp identifies a file and its content without reading it.
 type stamp struct {
 	kind          fs.FileMode // the bits of the type: 0 for a regular file
 	size          int64
@@ -36,8 +36,8 @@ func (s *stamp) equal(other *stamp) bool {
 		s.changed == other.changed && s.device == other.device && s.inode == other.inode
 }
 
-// changedAbout reports whether the file changed just before a time, by the clock of its file
-// system.
+// changedAbout reports whether the file changed less than stampTrust before a time, by the clock of
+// its file system.
 func (s *stamp) changedAbout(now time.Time) bool {
 	changed := s.modified
 	if s.changed != 0 {
@@ -47,7 +47,7 @@ func (s *stamp) changedAbout(now time.Time) bool {
 	return 0 <= age && age < stampTrust
 }
 
-// notRegular is why a file is not read: reading it might never end, or mean something else.
+// notRegular returns an error if the file is not regular. Reading it might never end.
 func (s *stamp) notRegular() error {
 	switch {
 	case s.kind == 0:
@@ -60,8 +60,8 @@ func (s *stamp) notRegular() error {
 	return fmt.Errorf("is not a regular file (%s)", s.kind)
 }
 
-// isManifest reports whether a file of this name is read. Names with a dot in front are those of
-// editors' swap files, and of the folders behind a mounted ConfigMap.
+// isManifest reports whether a file of this name is read. A name with a dot in front is an editor's
+// swap file, or a folder behind a mounted ConfigMap.
 func isManifest(name string) bool {
 	switch filepath.Ext(name) {
 	case ".yaml", ".yml", ".json":
@@ -96,8 +96,7 @@ func (realFiles) stat(path string) (stamp, error) {
 }
 
 func (realFiles) read(path string) ([]byte, stamp, error) {
-	// Between stat and here the file may have become a FIFO: O_NONBLOCK keeps that from waiting for
-	// a writer.
+	// The file may have become a FIFO since stat. O_NONBLOCK does not wait for its writer.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, stamp{}, err

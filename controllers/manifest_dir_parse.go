@@ -16,7 +16,7 @@ type declaration struct {
 	policy limiter.Policy
 }
 
-// parsed is a reading and what it says. The problem is that of the reading, or of its content.
+// parsed is a reading with its accounts. The problem is that of the reading, or of its content.
 type parsed struct {
 	name string
 	reading
@@ -24,7 +24,7 @@ type parsed struct {
 	accounts  []declaration
 }
 
-// parseAll parses readings, on all processors: 10,000 files take a second on one.
+// parseAll parses readings on all processors. One processor takes a second for 10,000 files.
 func parseAll(readings []parsed) []parsed {
 	var next atomic.Int64
 	var workers sync.WaitGroup

@@ -16,10 +16,10 @@ const (
 	// coarsely as in two seconds, and a second edit within that may leave the stamp as it was.
 	stampTrust = 2 * time.Second
 
-	// patience is how long no file answers before as many workers again are started, and patience
-	// times enough is when those that have not answered are given up for this poll.
-	patience = 100 * time.Millisecond
-	enough   = 5
+	// If no file answers for patience, the poll doubles its workers. After maxStalls times patience
+	// it leaves behind the files that have not answered.
+	patience  = 100 * time.Millisecond
+	maxStalls = 5
 
 	// maxWorkers bounds the threads that wait for files that do not answer.
 	maxWorkers = 1000
@@ -27,25 +27,24 @@ const (
 
 var errNoAnswer = errors.New("does not answer")
 
-// reading is what a look at a name found: content, or a problem, or that the name is no longer
-// listed.
+// reading is what a look at a file found: its content, or a problem, or that it is gone.
 type reading struct {
 	content []byte
 	problem error
-	gone    bool
+	gone    bool // the folder no longer lists it
 }
 
-// reader observes the files of a folder. It reads those whose stamp has changed, and waits for none
-// that hangs.
+// reader finds the files of a folder that have changed. It reads those whose stamp has changed, and
+// does not wait for one that hangs.
 type reader struct {
 	files   fileSystem
 	path    string
 	entries map[string]*entry // by name
-	listing chan listing      // of the call that is under way; nil if none is
+	listing chan listing      // gets the result of the call that is under way; nil if none is
 	workers atomic.Int64
 
 	folder os.FileInfo   // as of the last listing
-	cost   time.Duration // of the last poll that read no file, and waited for none
+	cost   time.Duration // how long a poll takes that reads no file and waits for none
 }
 
 type listing struct {
@@ -54,15 +53,15 @@ type listing struct {
 	err    error
 }
 
-// entry is one file. Whoever has set busy has it to himself; silent belongs to the reader.
+// entry is one file. Whoever has set busy may use it, but silent is the reader's alone.
 type entry struct {
 	path string
 	busy atomic.Bool
 
 	stamp      stamp
-	trusted    time.Time // when the stamp is old enough
+	trusted    time.Time // from when on the stamp stands for the content
 	checked    bool      // the content was read after that
-	known      bool      // the stamp and the sum are of the last look
+	known      bool      // the last look found a stamp and a sum
 	sum        [sha256.Size]byte
 	problem    string
 	unreported *reading
@@ -75,9 +74,9 @@ func newReader(path string, files fileSystem) *reader {
 	return &reader{files: files, path: path, entries: map[string]*entry{}}
 }
 
-// poll looks at each file once, and returns what has changed since the last poll, by path. A file
-// that does not answer is left behind, and is reported again when it does. It returns an error if
-// the folder cannot be listed.
+// poll looks at each file once and returns what has changed since the last poll, by path. A file
+// that does not answer is a problem, and is read anew when it answers. An error means that the
+// folder cannot be listed.
 func (r *reader) poll(ctx context.Context) (map[string]reading, error) {
 	began := time.Now()
 	names, err := r.list(ctx)
@@ -102,8 +101,7 @@ func (r *reader) poll(ctx context.Context) (map[string]reading, error) {
 	return changes, nil
 }
 
-// list lists the folder. A call that does not answer stays under way, and the next poll waits for
-// it again.
+// list lists the folder. If a call does not answer, the next poll waits for the same call.
 func (r *reader) list(ctx context.Context) ([]string, error) {
 	if r.listing == nil {
 		r.listing = make(chan listing, 1)
@@ -112,7 +110,7 @@ func (r *reader) list(ctx context.Context) ([]string, error) {
 			answer <- listing{names, folder, err}
 		}(r.listing)
 	}
-	timer := time.NewTimer(enough * patience)
+	timer := time.NewTimer(maxStalls * patience)
 	defer timer.Stop()
 	select {
 	case answer := <-r.listing:
@@ -125,7 +123,7 @@ func (r *reader) list(ctx context.Context) ([]string, error) {
 	}
 }
 
-// match brings the entries to the names that are listed.
+// match makes the entries those of the listed names.
 func (r *reader) match(names []string, changes map[string]reading) []*entry {
 	entries := make([]*entry, 0, len(r.entries))
 	listed := make(map[string]*entry, len(r.entries))
@@ -149,8 +147,8 @@ func (r *reader) match(names []string, changes map[string]reading) []*entry {
 	return entries
 }
 
-// lookAt looks at all entries, and returns once each has answered or the rest has been silent for
-// long enough. One worker does it all, unless a file holds it up.
+// lookAt looks at all entries. It returns once each has answered, or none of the rest has for
+// maxStalls times patience. One worker does it all, unless a file holds it up.
 func (r *reader) lookAt(ctx context.Context, entries []*entry, now time.Time) (waited bool) {
 	if len(entries) == 0 {
 		return false
@@ -160,7 +158,8 @@ func (r *reader) lookAt(ctx context.Context, entries []*entry, now time.Time) (w
 	work := func() {
 		defer r.workers.Add(-1)
 		for i := next.Add(1) - 1; i < int64(len(entries)); i = next.Add(1) - 1 {
-			if e := entries[i]; e.busy.CompareAndSwap(false, true) {
+			e := entries[i]
+			if e.busy.CompareAndSwap(false, true) {
 				e.look(r.files, now)
 				e.busy.Store(false)
 			}
@@ -178,7 +177,8 @@ func (r *reader) lookAt(ctx context.Context, entries []*entry, now time.Time) (w
 	start(1)
 	tick := time.NewTicker(patience)
 	defer tick.Stop()
-	for started, before, silent := int64(1), int64(0), 0; silent < enough; {
+	started, before := int64(1), int64(0)
+	for stalls := 0; stalls < maxStalls; {
 		select {
 		case <-finished:
 			return waited
@@ -187,18 +187,18 @@ func (r *reader) lookAt(ctx context.Context, entries []*entry, now time.Time) (w
 		case <-tick.C:
 		}
 		if now := done.Load(); now != before {
-			before, silent = now, 0
+			before, stalls = now, 0
 			continue
 		}
 		waited = true
-		silent++
+		stalls++
 		start(started)
 		started *= 2
 	}
 	return waited
 }
 
-// look finds out what an entry is now. The caller has set busy.
+// look reads an entry if it may have changed. The caller has set busy.
 func (e *entry) look(files fileSystem, now time.Time) {
 	s, err := files.stat(e.path)
 	same := e.known && s.equal(&e.stamp)
@@ -221,17 +221,20 @@ func (e *entry) look(files fileSystem, now time.Time) {
 		e.known, e.problem = false, err.Error()
 		return
 	}
-	if same = e.known && s.equal(&e.stamp); !same {
+	same = e.known && s.equal(&e.stamp)
+	if !same {
 		e.trusted = now.Add(stampTrust)
 	}
 	e.checked = same && old
-	if sum := sha256.Sum256(content); !e.known || sum != e.sum {
+	sum := sha256.Sum256(content)
+	if !e.known || sum != e.sum {
 		e.sum, e.unreported = sum, &reading{content: content}
 	}
 	e.stamp, e.known, e.problem = s, true, ""
 }
 
-// collect moves what an entry has to report into changes, and tells how often it was read.
+// collect moves the unreported reading of an entry into changes. It returns how often the entry was
+// read.
 func (r *reader) collect(e *entry, changes map[string]reading) (reads int) {
 	free := e.busy.CompareAndSwap(false, true)
 	if free {
@@ -239,7 +242,7 @@ func (r *reader) collect(e *entry, changes map[string]reading) (reads int) {
 		reads, e.reads = e.reads, 0
 	}
 	switch {
-	case !free || !e.known && e.problem == "": // it is not looked at yet, or again
+	case !free || !e.known && e.problem == "": // the look has not ended, or not begun
 		if !e.silent {
 			e.silent = true
 			changes[e.path] = reading{problem: errNoAnswer}
@@ -247,7 +250,7 @@ func (r *reader) collect(e *entry, changes map[string]reading) (reads int) {
 	case e.unreported != nil:
 		changes[e.path] = *e.unreported
 		e.unreported, e.silent = nil, false
-	case e.silent: // it answers again: the next poll reports what it holds anew
+	case e.silent: // it answers again: make the next poll read and report it
 		e.known, e.problem = false, ""
 	}
 	return reads

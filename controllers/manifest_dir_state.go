@@ -10,54 +10,53 @@ import (
 )
 
 const (
-	// settle is how long a reading must stand before it counts, so that a file that an editor has
-	// emptied, or taken away to write it anew, never does. One that keeps changing counts after
-	// settleAtMost.
+	// settle is how long a reading must stand before it counts. Editors empty a file, or remove it,
+	// before they write it: that must not count. If the file keeps changing, the reading counts
+	// after settleAtMost.
 	settle       = 250 * time.Millisecond
 	settleAtMost = time.Second
 
-	// grace is how long an account stays in force that disappeared from a file which is still
-	// there.
+	// grace is how long an account stays in force that a file no longer declares.
 	grace = 10 * time.Second
 )
 
 var errNoDocument = errors.New("holds no document any more; remove the file to remove its accounts")
 
-// dirState decides which accounts of a folder are in force. It reads no file and no clock, and
-// changes no limiter.
+// dirState decides which accounts of a folder are in force. It reads no file and no clock, and does
+// not change the limiter.
 type dirState struct {
 	files   map[string]*fileState
 	waiting map[string]waiting
 	leaving map[limiter.Key]leaving
-	begun   bool // it was advanced once, so that even of no file there is a decision
+	begun   bool // advance was called before: the first call decides even without a file
 }
 
-// fileState is what is in force of one file.
+// fileState is what Sluice keeps of one file.
 type fileState struct {
-	accounts []declaration // of the last content that was right
-	read     bool          // some content was right
-	problem  error         // why the content of now is not in force
+	accounts []declaration // of the last valid content
+	read     bool          // there was valid content
+	problem  error         // why the present content is not in force
 }
 
-// waiting is a reading that has not stood for long enough.
+// waiting is a reading that does not count yet.
 type waiting struct {
 	reading
 	since time.Time // when it was seen
-	first time.Time // when the first of the readings was seen that have not counted since
+	first time.Time // when the first reading was seen after the last that counted
 }
 
-// leaving is an account that no right file declares any more.
+// leaving is an account that its file no longer declares.
 type leaving struct {
 	policy limiter.Policy
 	file   string // that declared it
 	until  time.Time
 }
 
-// note is something that the log should tell of a file.
+// note is a problem of a file, for the log.
 type note struct {
 	file    string
 	problem error
-	held    bool // what the file held before stays in force
+	held    bool // the accounts of its last valid content stay in force
 }
 
 func newDirState() *dirState {
@@ -70,17 +69,17 @@ func newDirState() *dirState {
 
 // decision is what follows from an observation.
 type decision struct {
-	changed  bool // something counted; if nothing did, all is as it was
-	accounts map[limiter.Key]inForce
-	twice    []twice
-	complete bool // each file has been right once, so that all accounts are known
-	notes    []note
+	changed    bool // something counted; if nothing did, all is as it was
+	accounts   map[limiter.Key]enforcedPolicy
+	duplicates []duplicate
+	complete   bool // each file has been valid once, so that all accounts are known
+	notes      []note
 }
 
-// advance is the decision: given what a poll found changed, and when, it brings the state to that
-// time. A reading counts once it has stood for the time to settle.
+// advance brings the state to the present: it is given what a poll found changed, and when. A
+// reading counts once it has stood for the time to settle.
 //
-// A poll that failed is no observation: then nothing may change, and advance is not called.
+// Do not call it for a poll that failed: then nothing may change.
 func (s *dirState) advance(
 	changes map[string]reading, now time.Time, settle time.Duration,
 ) (d decision) {
@@ -93,7 +92,7 @@ func (s *dirState) advance(
 		s.waiting[name] = w
 	}
 	for _, p := range parseAll(s.settled(now, settle)) {
-		if n := s.take(p, now); n.problem != nil {
+		if n := s.accept(p, now); n.problem != nil {
 			d.notes = append(d.notes, n)
 		}
 		d.changed = true
@@ -105,13 +104,13 @@ func (s *dirState) advance(
 		}
 	}
 	if d.changed {
-		d.accounts, d.twice = s.inForce()
+		d.accounts, d.duplicates = s.policies()
 		d.complete = s.complete()
 	}
 	return d
 }
 
-// settled removes the readings that count now from those that wait, and returns them by name.
+// settled takes the readings that count now out of those that wait, in the order of their names.
 func (s *dirState) settled(now time.Time, settle time.Duration) []parsed {
 	var count []parsed
 	moving := s.mayHaveMoved(now, settle)
@@ -135,8 +134,8 @@ func (w *waiting) due(settle time.Duration) time.Time {
 	return due
 }
 
-// mayHaveMoved reports whether a new file has not counted yet. It may hold what a file that is gone
-// held.
+// mayHaveMoved reports whether a new file does not count yet. A file that is gone may have become
+// that one.
 func (s *dirState) mayHaveMoved(now time.Time, settle time.Duration) bool {
 	for name, w := range s.waiting {
 		if !w.gone && s.files[name] == nil && now.Before(w.due(settle)) {
@@ -146,8 +145,8 @@ func (s *dirState) mayHaveMoved(now time.Time, settle time.Duration) bool {
 	return false
 }
 
-// take makes a reading count.
-func (s *dirState) take(p parsed, now time.Time) note {
+// accept makes a reading count.
+func (s *dirState) accept(p parsed, now time.Time) note {
 	if p.gone {
 		delete(s.files, p.name)
 		maps.DeleteFunc(s.leaving, func(_ limiter.Key, l leaving) bool { return l.file == p.name })
@@ -158,7 +157,8 @@ func (s *dirState) take(p parsed, now time.Time) note {
 		file = &fileState{}
 		s.files[p.name] = file
 	}
-	if file.problem = p.problem; p.problem == nil && p.documents == 0 && len(file.accounts) > 0 {
+	file.problem = p.problem
+	if p.problem == nil && p.documents == 0 && len(file.accounts) > 0 {
 		file.problem = errNoDocument
 	}
 	if file.problem != nil {
@@ -171,7 +171,7 @@ func (s *dirState) take(p parsed, now time.Time) note {
 	return note{}
 }
 
-// complete reports whether each file has been right once.
+// complete reports whether each file has been valid once.
 func (s *dirState) complete() bool {
 	for _, file := range s.files {
 		if !file.read {
@@ -181,7 +181,7 @@ func (s *dirState) complete() bool {
 	return true
 }
 
-// due is when the state changes though no file does. There is none if it does not.
+// due returns when the state will change even if no file does. If it will not, ok is false.
 func (s *dirState) due(settle time.Duration) (at time.Time, ok bool) {
 	sooner := func(t time.Time) {
 		if !ok || t.Before(at) {
@@ -199,38 +199,37 @@ func (s *dirState) due(settle time.Duration) (at time.Time, ok bool) {
 	return at, ok
 }
 
-// inForce is an account's policy, and the file that it is from.
-type inForce struct {
+// enforcedPolicy is an account's policy, and the file that it is from.
+type enforcedPolicy struct {
 	policy limiter.Policy
 	file   string
 }
 
-// twice is an account that several files declare.
-type twice struct {
+// duplicate is an account that several files declare.
+type duplicate struct {
 	key           limiter.Key
 	first, second string
 }
 
-// inForce are the policies in force. Of several files that declare an account, the first by name
-// holds; what a broken file held comes after all that right files say. An account that some file
-// declares is not leaving.
-func (s *dirState) inForce() (map[limiter.Key]inForce, []twice) {
-	accounts := make(map[limiter.Key]inForce, len(s.files))
-	var duplicates []twice
+// policies returns the policies in force. If several files declare an account, the first by name
+// holds; a broken file comes after all valid ones. An account that some file declares stays.
+func (s *dirState) policies() (map[limiter.Key]enforcedPolicy, []duplicate) {
+	accounts := make(map[limiter.Key]enforcedPolicy, len(s.files))
+	var duplicates []duplicate
 	for _, name := range s.byPrecedence() {
 		for _, account := range s.files[name].accounts {
 			if first, taken := accounts[account.key]; taken {
-				duplicates = append(duplicates, twice{account.key, first.file, name})
+				duplicates = append(duplicates, duplicate{account.key, first.file, name})
 				continue
 			}
-			accounts[account.key] = inForce{account.policy, name}
+			accounts[account.key] = enforcedPolicy{account.policy, name}
 		}
 	}
 	for key, l := range s.leaving {
 		if _, declared := accounts[key]; declared {
 			delete(s.leaving, key)
 		} else {
-			accounts[key] = inForce{l.policy, l.file}
+			accounts[key] = enforcedPolicy{l.policy, l.file}
 		}
 	}
 	return accounts, duplicates

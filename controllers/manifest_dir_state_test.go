@@ -216,10 +216,9 @@ func TestSettling(t *testing.T) {
 func TestWhichFileHolds(t *testing.T) {
 	l := newTimeline(t, files{"a.yaml": holding("x=1"), "b.yaml": holding("x=2")})
 	l.wants("of two that are right", "x=1")
-	if want := []twice{{limiter.Key{Namespace: "n", Name: "x"}, "a.yaml", "b.yaml"}}; !slices.Equal(
-		l.last.twice, want,
-	) {
-		t.Errorf("it tells of %v, want %v", l.last.twice, want)
+	want := []duplicate{{limiter.Key{Namespace: "n", Name: "x"}, "a.yaml", "b.yaml"}}
+	if !slices.Equal(l.last.duplicates, want) {
+		t.Errorf("it tells of %v, want %v", l.last.duplicates, want)
 	}
 	l.sees(files{"a.yaml": text("# moved to b.yaml")})
 	l.after(time.Minute)

@@ -10,9 +10,8 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// watcher wakes a folder when something in it may have changed. It only makes changes known sooner:
-// what the polls find is what counts, since not every file system tells of changes, and none of
-// those behind a link.
+// watcher wakes the poll of a folder when something in it may have changed. It only makes the poll
+// sooner: not every file system tells of changes, and none tells of those behind a link.
 type watcher struct {
 	path    string
 	log     logr.Logger
@@ -22,23 +21,20 @@ type watcher struct {
 
 func newWatcher(path string, log logr.Logger) *watcher {
 	return &watcher{
-		path:    path,
-		log:     log,
-		wake:    make(chan struct{}, 1),
-		folders: make(chan os.FileInfo, 1),
+		path: path, log: log,
+		wake: make(chan struct{}, 1), folders: make(chan os.FileInfo, 1),
 	}
 }
 
-// follow says which folder is at the path: after a mount, or if the path is a link, it may be
-// another than before.
+// follow tells which folder is at the path now. A mount, or a change of a link, puts another there.
 func (w *watcher) follow(folder os.FileInfo) {
 	select {
 	case w.folders <- folder:
-	default: // the one before has not been looked at; the next poll says it again
+	default: // run has not taken the one before; the next poll tells it again
 	}
 }
 
-// run watches until the context ends. Without events it is of no use, and ends.
+// run watches until the context ends. If the system has no events, it ends at once.
 func (w *watcher) run(ctx context.Context) {
 	events, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -57,7 +53,8 @@ func (w *watcher) run(ctx context.Context) {
 				continue
 			}
 			_ = events.Remove(w.path)
-			if watched = folder; events.Add(w.path) != nil {
+			watched = folder
+			if events.Add(w.path) != nil {
 				watched = nil
 			}
 			w.wakeUp() // for what changed before the watch began
@@ -68,7 +65,7 @@ func (w *watcher) run(ctx context.Context) {
 			if w.concerns(event.Name) {
 				w.wakeUp()
 			}
-		case err := <-events.Errors: // too many events at once, say: some may be lost
+		case err := <-events.Errors: // some events may be lost, for instance if there are too many
 			w.log.V(1).Info("events of the folder of accounts may be lost", "reason", err.Error())
 			w.wakeUp()
 		}
@@ -82,8 +79,8 @@ func (w *watcher) wakeUp() {
 	}
 }
 
-// concerns reports whether an event of this path may be one of a manifest: of the folder itself, of
-// a file that is read, or of the hidden folder that a mounted ConfigMap links to.
+// concerns reports whether an event of this path may change a manifest: it is the folder, a file
+// that is read, or the hidden folder that a mounted ConfigMap links to.
 func (w *watcher) concerns(path string) bool {
 	name := filepath.Base(path)
 	return path == w.path || isManifest(name) || strings.HasPrefix(name, "..")

@@ -12,18 +12,16 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// readinessGate opens the limiter once every MailAccount of the first list has been reconciled.
-// That the cache has synced is not enough: its objects are still in the queue then, and a check for
-// one of them would be answered 404.
+// readinessGate opens the limiter once every MailAccount of the first list has been reconciled. A
+// synced cache is not enough: its accounts are still in the queue, and a check would get a 404.
 type readinessGate struct {
 	cache   cache.Cache
 	limiter *limiter.Limiter
 	log     logr.Logger
 
-	mu sync.Mutex
-	// pending are the accounts to wait for; before the list, those already reconciled are in early.
-	// Both are nil once all is loaded.
-	pending, early map[types.NamespacedName]struct{}
+	mu      sync.Mutex
+	early   map[types.NamespacedName]struct{} // reconciled before the list was read; nil afterwards
+	pending map[types.NamespacedName]struct{} // of the list, still to be reconciled; nil once open
 }
 
 func newReadinessGate(c cache.Cache, l *limiter.Limiter, log logr.Logger) *readinessGate {
@@ -38,11 +36,10 @@ func newReadinessGate(c cache.Cache, l *limiter.Limiter, log logr.Logger) *readi
 // NeedLeaderElection is false: every replica loads.
 func (g *readinessGate) NeedLeaderElection() bool { return false }
 
-// Start notes what the first list holds.
+// Start waits for the cache to sync, and notes which accounts it holds.
 func (g *readinessGate) Start(ctx context.Context) error {
 	var list mailAccountList
-	// This waits for the cache to sync. The objects are shared with it, and only their names are
-	// read.
+	// The cache shares its objects with this list; only their names are read.
 	if err := g.cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return err
 	}
@@ -60,7 +57,7 @@ func (g *readinessGate) Start(ctx context.Context) error {
 	return nil
 }
 
-// done says that an account was reconciled: it is in the limiter, or found to be gone or invalid.
+// done notes that an account was reconciled: it is in the limiter, or it is gone or invalid.
 func (g *readinessGate) done(name types.NamespacedName) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

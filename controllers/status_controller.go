@@ -42,8 +42,8 @@ func (r *statusReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	policy, inForce := account.policyInForce(r.limiter)
-	want, settled := readyCondition(&account, policy, inForce)
-	if !settled || !needsUpdate(&account.Status, want) {
+	want, ok := readyCondition(&account, policy, inForce)
+	if !ok || !needsUpdate(&account.Status, want) {
 		return ctrl.Result{}, nil
 	}
 	err := r.apply(ctx, &account, want)

@@ -13,40 +13,38 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// statusNotifier tells the status controller that another policy of an account is in force. It is a
-// source of that controller. It adds to the controller's queue, which never blocks and holds an
-// account at most once.
+// requestQueue is the queue of a controller.
+type requestQueue = workqueue.TypedRateLimitingInterface[ctrl.Request]
+
+// statusNotifier tells the status controller that the policy in force of an account has changed. It
+// is a source of that controller, and adds the account to the controller's queue. That never
+// blocks, and the queue holds an account at most once.
 type statusNotifier struct {
 	limiter *limiter.Limiter
 	elected func() bool
-	queue   atomic.Pointer[statusQueue]
+	queue   atomic.Pointer[requestQueue] // nil until the controller starts
 }
 
-type statusQueue struct {
-	workqueue.TypedRateLimitingInterface[ctrl.Request]
-}
-
-// Start gets the queue. The controller calls it before it reconciles its first account.
-func (n *statusNotifier) Start(
-	_ context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.Request],
-) error {
-	n.queue.Store(&statusQueue{queue})
+// Start takes the queue. The controller calls it before it reconciles its first account.
+func (n *statusNotifier) Start(_ context.Context, queue requestQueue) error {
+	n.queue.Store(&queue)
 	return nil
 }
 
-// inForce has the status controller reconcile an account again. Without a queue, or without the
-// election, it need not: the controller reconciles all accounts when it starts, and once elected.
-func (n *statusNotifier) inForce(name types.NamespacedName) {
+// policyChanged makes the status controller reconcile an account again. Before the controller
+// starts, or if this replica is not elected, it does nothing: all accounts are reconciled after
+// that.
+func (n *statusNotifier) policyChanged(name types.NamespacedName) {
 	queue := n.queue.Load()
 	if queue == nil || !n.elected() {
 		return
 	}
 	account := ctrl.Request{NamespacedName: name}
-	byPriority, ok := queue.TypedRateLimitingInterface.(priorityqueue.PriorityQueue[ctrl.Request])
+	byPriority, ok := (*queue).(priorityqueue.PriorityQueue[ctrl.Request])
 	if !ok || n.limiter.Loaded() {
-		queue.Add(account)
+		(*queue).Add(account)
 		return
 	}
-	// The accounts of the first list let those go first that somebody changes now.
+	// An account of the first list must not delay one that somebody changes meanwhile.
 	byPriority.AddWithOpts(priorityqueue.AddOpts{Priority: new(handler.LowPriority)}, account)
 }

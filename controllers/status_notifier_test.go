@@ -34,14 +34,13 @@ import (
 
 // TestStatusNotifier tells three times of one account.
 func TestStatusNotifier(t *testing.T) {
-	type queue = workqueue.TypedRateLimitingInterface[ctrl.Request]
-	byPriority := func() queue { return priorityqueue.New[ctrl.Request]("by-priority") }
-	inOrder := func() queue {
+	byPriority := func() requestQueue { return priorityqueue.New[ctrl.Request]("by-priority") }
+	inOrder := func() requestQueue {
 		return workqueue.NewTypedRateLimitingQueue(
 			workqueue.DefaultTypedControllerRateLimiter[ctrl.Request]())
 	}
 	for name, c := range map[string]struct {
-		queue     func() queue
+		queue     func() requestQueue
 		elected   bool
 		loaded    bool
 		unstarted bool
@@ -70,7 +69,7 @@ func TestStatusNotifier(t *testing.T) {
 				}
 			}
 			for range 3 {
-				n.inForce(nameOf("n/a"))
+				n.policyChanged(nameOf("n/a"))
 			}
 			if got := q.Len(); got != c.want {
 				t.Fatalf("the queue holds %d, want %d", got, c.want)
@@ -83,7 +82,7 @@ func TestStatusNotifier(t *testing.T) {
 }
 
 // wantNext wants n/a to be the next of a queue, with this priority if the queue has priorities.
-func wantNext(t *testing.T, q workqueue.TypedRateLimitingInterface[ctrl.Request], priority int) {
+func wantNext(t *testing.T, q requestQueue, priority int) {
 	t.Helper()
 	var got ctrl.Request
 	has := priority
@@ -109,7 +108,7 @@ func TestStatusNotifierAfterTheEnd(t *testing.T) {
 	}
 	q.ShutDown()
 	for range 10_000 { // more than any channel between the two would hold
-		n.inForce(nameOf("n/a"))
+		n.policyChanged(nameOf("n/a"))
 	}
 }
 
@@ -164,7 +163,7 @@ func newFollower(t *testing.T, name string) *follower {
 	notifier := &statusNotifier{limiter: l, elected: elected}
 	gate := newReadinessGate(mgr.GetCache(), l, logr.Discard())
 	f.limits = &limitsReconciler{
-		reader: f.client, limiter: l, gate: gate, inForce: notifier.inForce,
+		reader: f.client, limiter: l, gate: gate, policyChanged: notifier.policyChanged,
 	}
 	status := &statusReconciler{
 		client: mgr.GetClient(), limiter: l, events: &events.FakeRecorder{}, elected: elected,
