@@ -13,11 +13,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// document is one document of a file that says something.
+// document is one document of a file. It is not empty.
 type document struct {
 	json []byte
 	text []byte // as it stands in the file
-	line int    // of the file, 1-based, at which text begins
+	line int    // where text begins in the file, 1-based
 }
 
 var (
@@ -25,36 +25,40 @@ var (
 	errAfterEnd       = errors.New("what follows ... is not read; put --- before it")
 )
 
-// split divides a file into its documents, as kubectl does. JSON objects follow each other with or
-// without space; what follows the first object, and is no JSON, is YAML. Documents that are empty
-// are left out.
+// split divides a file into its documents, as kubectl does, and leaves out empty ones. JSON objects
+// may follow each other without a separator. If the text after the first object is no JSON, it is
+// read as YAML.
 //
-// The documents before an error are returned with it.
+// With an error it returns the documents before the error.
 func split(content []byte) ([]document, error) {
 	if !utilyaml.IsJSONBuffer(content) {
 		return splitYAML(content, 1)
 	}
 	documents, end, jsonErr := splitJSON(content)
-	if jsonErr == nil {
-		return documents, nil
+	if jsonErr == nil || len(documents) > 1 {
+		return documents, jsonErr
 	}
-	if len(documents) <= 1 { // it may be YAML in braces
-		rest := content[end:]
-		blank := len(rest) - len(bytes.TrimLeftFunc(rest, unicode.IsSpace))
-		if newline := bytes.IndexByte(rest[:blank], '\n'); newline >= 0 {
-			blank = newline + 1
-		}
-		end += blank
-		more, err := splitYAML(content[end:], lineAt(content, end))
-		if err == nil || len(more) > 0 {
-			return append(documents, more...), err
-		}
+	// It may be YAML that begins with a brace.
+	end += blankLength(content[end:])
+	more, err := splitYAML(content[end:], lineAt(content, end))
+	if err != nil && len(more) == 0 {
+		return documents, jsonErr
 	}
-	return documents, jsonErr
+	return append(documents, more...), err
 }
 
-// splitJSON reads JSON objects up to the first thing that is none. End is where the last of them
-// ends.
+// blankLength returns the length of the white space with which the text begins: up to the end of
+// the first line, or to the first other character.
+func blankLength(text []byte) int {
+	blank := len(text) - len(bytes.TrimLeftFunc(text, unicode.IsSpace))
+	newline := bytes.IndexByte(text[:blank], '\n')
+	if newline >= 0 {
+		return newline + 1
+	}
+	return blank
+}
+
+// splitJSON reads JSON objects up to the first text that is none. The last object ends at end.
 func splitJSON(content []byte) (documents []document, end int, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	for {
@@ -64,50 +68,53 @@ func splitJSON(content []byte) (documents []document, end int, err error) {
 			return documents, end, nil
 		}
 		if err != nil {
-			line := lineAt(content, len(content))
-			if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
-				line = lineAt(content, int(syntax.Offset))
+			at := len(content)
+			var syntax *json.SyntaxError
+			if errors.As(err, &syntax) {
+				at = int(syntax.Offset)
 			}
-			return documents, end, &Error{Line: line, Err: fmt.Errorf("JSON: %w", err)}
+			err = fmt.Errorf("JSON: %w", err)
+			return documents, end, &Error{Line: lineAt(content, at), Err: err}
 		}
 		end = int(decoder.InputOffset())
 		if !bytes.Equal(object, []byte("null")) {
 			start := end - len(object)
-			documents = append(
-				documents, document{object, content[start:end], lineAt(content, start)},
-			)
+			text := content[start:end]
+			documents = append(documents, document{object, text, lineAt(content, start)})
 		}
 	}
 }
 
-// splitYAML reads YAML that begins in the given line. A line that begins with --- separates,
-// whatever it is a part of.
+// splitYAML reads YAML that begins in the given line. A line that begins with --- separates two
+// documents, even inside a block of text.
 func splitYAML(content []byte, line int) (documents []document, err error) {
-	start, from, to := line, 0, 0
-	take := func() error {
-		document, err := convertYAML(content[from:to], start)
+	begin, beginLine, end := 0, line, 0 // of the document that is read now
+	convert := func() error {
+		document, err := convertYAML(content[begin:end], beginLine)
 		if document != nil {
 			documents = append(documents, *document)
 		}
 		return err
 	}
 	for text := range bytes.Lines(content) {
-		if after, ok := bytes.CutPrefix(text, []byte("---")); ok {
-			if after = bytes.TrimSpace(after); len(after) > 0 && after[0] != '#' {
+		after, separates := bytes.CutPrefix(text, []byte("---"))
+		if separates {
+			after = bytes.TrimSpace(after)
+			if len(after) > 0 && after[0] != '#' {
 				return documents, &Error{Line: line, Err: errAfterSeparator}
 			}
-			if err := take(); err != nil {
+			if err := convert(); err != nil {
 				return documents, err
 			}
-			start, from = line+1, to+len(text)
+			begin, beginLine = end+len(text), line+1
 		}
-		to += len(text)
+		end += len(text)
 		line++
 	}
-	return documents, take()
+	return documents, convert()
 }
 
-// convertYAML makes JSON of one YAML document, or nil if it says nothing.
+// convertYAML makes JSON of one YAML document, or nil if it is empty.
 func convertYAML(text []byte, line int) (*document, error) {
 	if err := nothingAfterTheEnd(text, line); err != nil {
 		return nil, err
@@ -117,8 +124,8 @@ func convertYAML(text []byte, line int) (*document, error) {
 	}
 	converted, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
-		// The message counts lines from the document's beginning. Said of a text that begins where
-		// the file does, it counts from there.
+		// The message counts lines from the beginning of the document. To make it count from the
+		// beginning of the file, put as many empty lines before the document.
 		padded := append(bytes.Repeat([]byte("\n"), line-1), text...)
 		if _, fromStart := yaml.YAMLToJSONStrict(padded); fromStart != nil {
 			err = fromStart
@@ -131,14 +138,14 @@ func convertYAML(text []byte, line int) (*document, error) {
 	return &document{json: converted, text: text, line: line}, nil
 }
 
-// nothingAfterTheEnd refuses what stands behind the mark ... of a document's end. kubectl would
-// leave it out in silence.
+// nothingAfterTheEnd returns an error if text follows the mark "..." of a document's end. kubectl
+// would ignore that text.
 func nothingAfterTheEnd(text []byte, line int) error {
 	ended := false
 	for l := range bytes.Lines(text) {
 		content := bytes.TrimSpace(l)
 		switch {
-		case bytes.HasPrefix(l, []byte("...")) && (len(content) == 3 || content[3] == ' ' || content[3] == '#'):
+		case isEndMark(l):
 			ended = true
 		case ended && len(content) > 0 && content[0] != '#':
 			return &Error{Line: line, Err: errAfterEnd}
@@ -148,7 +155,13 @@ func nothingAfterTheEnd(text []byte, line int) error {
 	return nil
 }
 
-// lineAt is the line, 1-based, of a place in a file.
+// isEndMark reports whether a line ends a document: "...", and at most a comment.
+func isEndMark(line []byte) bool {
+	after, found := bytes.CutPrefix(bytes.TrimRightFunc(line, unicode.IsSpace), []byte("..."))
+	return found && (len(after) == 0 || after[0] == ' ' || after[0] == '#')
+}
+
+// lineAt returns the line of an offset in a file, 1-based.
 func lineAt(content []byte, offset int) int {
 	return 1 + bytes.Count(content[:min(offset, len(content))], []byte("\n"))
 }

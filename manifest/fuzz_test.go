@@ -46,14 +46,15 @@ func FuzzParse(f *testing.F) {
 // wantManifestErrors wants an error to be one about the file, or several.
 func wantManifestErrors(t *testing.T, err error) {
 	t.Helper()
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // all of its errors are looked at
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the loop looks at all
+	if ok {
 		for _, err := range joined.Unwrap() {
 			wantManifestErrors(t, err)
 		}
 		return
 	}
-	if m := (*manifest.Error)(nil); !errors.As(err, &m) || m.File != "x.yaml" || m.Line < 0 ||
-		m.Err == nil {
+	var m *manifest.Error
+	if !errors.As(err, &m) || m.File != "x.yaml" || m.Line < 0 || m.Err == nil {
 		t.Errorf("an error does not say where: %#v", err)
 	}
 	_ = err.Error()

@@ -7,12 +7,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// lineOf is the line of a field in the file, or of the innermost parent that is there. It is for
-// messages alone, and parses the document once more.
+// lineOf returns the line of a field in the file. If the field is missing, that is the line of its
+// innermost parent. It parses the document once more, and is only for messages.
 func (d *document) lineOf(path string) int {
 	var root yaml.Node
 	if err := yaml.Unmarshal(d.text, &root); err != nil || len(root.Content) != 1 {
-		return d.line // JSON that is no YAML
+		return d.line // it is JSON, but no YAML
 	}
 	node := root.Content[0]
 	line := node.Line
@@ -26,7 +26,8 @@ func (d *document) lineOf(path string) int {
 	return d.line + line - 1
 }
 
-// child is a field of a mapping, or an item of a sequence if its name is [0], [1] and so on.
+// child returns a field of a mapping, or an item of a sequence if the name is [0], [1] and so on.
+// Its line is that of the field's name.
 func child(node *yaml.Node, name string) (line int, value *yaml.Node) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias
@@ -48,7 +49,7 @@ func child(node *yaml.Node, name string) (line int, value *yaml.Node) {
 	return 0, nil
 }
 
-// quoted is what stands between the first double quotes of a message, such as: unknown field
+// quoted returns the text between the first double quotes of a message, such as: unknown field
 // "spec.limit".
 func quoted(message string) string {
 	_, rest, _ := strings.Cut(message, `"`)

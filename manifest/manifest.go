@@ -1,11 +1,11 @@
 // Package manifest reads MailAccounts from files. It takes what kubectl and the API server take,
-// refuses what they refuse, and says where something is wrong.
+// refuses what they refuse, and tells the line of an error.
 //
-//   - documents.go: a file becomes documents, as kubectl divides and converts it.
-//   - objects.go: a document becomes objects; a list is read item by item.
-//   - schema.go: an object is checked against the CustomResourceDefinition, as the API server does
-//     it.
-//   - locate.go: the line of a field.
+//   - manifest.go: Parse, its result and its errors.
+//   - documents.go: divides a file into documents and converts them to JSON, as kubectl does.
+//   - objects.go: finds the MailAccounts in a document; reads a list item by item.
+//   - schema.go: checks an object as the API server does, with the CustomResourceDefinition.
+//   - locate.go: finds the line of a field.
 package manifest
 
 import (
@@ -16,11 +16,11 @@ import (
 	"github.com/sluice-mail/sluice/api/v1alpha1"
 )
 
-// Error is what is wrong with a manifest, and where.
+// Error tells what is wrong with a manifest, and where.
 type Error struct {
 	File  string
 	Line  int    // 1-based; 0 if it is not known
-	Field string // such as spec.limits.perMinute; empty if it is the document as a whole
+	Field string // such as spec.limits.perMinute; empty for the whole document
 	Err   error
 }
 
@@ -37,20 +37,20 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Content is what a file holds.
+// Content is the content of a file.
 type Content struct {
 	// Accounts are its MailAccounts, as the API server would store them.
 	Accounts []v1alpha1.MailAccount
-	// Documents is the number of documents, whatever they are about. It is 0 for a file that is
-	// empty or holds nothing but comments.
+	// Documents is the number of documents of any kind. It is 0 for a file that is empty or has
+	// only comments.
 	Documents int
 }
 
-// Parse reads a YAML or JSON file of any number of documents. It leaves out documents of other API
-// groups. A document without a namespace means the namespace "default", as it does for kubectl.
+// Parse reads a YAML or JSON file with any number of documents. It leaves out documents of other
+// API groups. An object without a namespace is in the namespace "default", as for kubectl.
 //
-// All errors are Errors. With any of them there is no content: a file is right as a whole or not at
-// all.
+// Every error is an [Error], or several of them joined. With an error there is no content, even if
+// some documents are valid.
 func Parse(file string, content []byte) (Content, error) {
 	var read Content
 	documents, err := split(content)
@@ -67,14 +67,14 @@ func Parse(file string, content []byte) (Content, error) {
 	return read, nil
 }
 
-// at names the file in each of the errors that err is joined from.
+// at sets the file of an error, or of each error that it is joined from, and returns these.
 func at(file string, err error) []error {
 	if err == nil {
 		return nil
 	}
-	joined, several := err.(interface{ Unwrap() []error }) //nolint:errorlint // it is one of ours, never wrapped
+	joined, several := err.(interface{ Unwrap() []error }) //nolint:errorlint // it is never wrapped
 	if !several {
-		err.(*Error).File = file //nolint:errorlint,forcetypeassert // all errors inside this package are Errors
+		err.(*Error).File = file //nolint:errorlint,forcetypeassert // the package has no others
 		return []error{err}
 	}
 	var errs []error

@@ -18,20 +18,19 @@ const (
 // object is a document, or an item of one that is a list.
 type object struct {
 	body map[string]any
-	path string // of the document, such as items[3]; empty for the document itself
+	path string // in the document, such as items[3]; empty for the document itself
 }
 
 // accounts returns the MailAccounts of a document.
 func (d *document) accounts() ([]v1alpha1.MailAccount, error) {
 	var body map[string]any
-	twice, err := kjson.UnmarshalStrict(d.json, &body)
+	duplicates, err := kjson.UnmarshalStrict(d.json, &body)
 	if err != nil {
-		return nil, d.fail(
-			"", "", errors.New("the document must be an object with apiVersion and kind"),
-		)
+		err = errors.New("the document must be an object with apiVersion and kind")
+		return nil, d.fail("", "", err)
 	}
 	var errs []error
-	for _, err := range twice {
+	for _, err := range duplicates {
 		errs = append(errs, d.fail("", quoted(err.Error()), err))
 	}
 	objects := []object{{body: body}}
@@ -42,16 +41,18 @@ func (d *document) accounts() ([]v1alpha1.MailAccount, error) {
 	}
 	var accounts []v1alpha1.MailAccount
 	for _, o := range objects {
-		switch ours, err := o.isAccount(); {
-		case err != nil:
+		ours, err := o.isAccount()
+		if err != nil {
 			errs = append(errs, d.fail(o.path, "kind", err))
-		case ours:
-			account, problems := mailAccounts().create(o.body)
-			for _, problem := range problems {
-				errs = append(errs, d.fail(o.path, problem.field, problem.in(o.path)))
-			}
-			accounts = append(accounts, account)
 		}
+		if !ours {
+			continue
+		}
+		account, problems := mailAccounts().create(o.body)
+		for _, problem := range problems {
+			errs = append(errs, d.fail(o.path, problem.field, problem.in(o.path)))
+		}
+		accounts = append(accounts, account)
 	}
 	if errs != nil {
 		return nil, errors.Join(errs...)
@@ -64,8 +65,8 @@ func (d *document) fail(object, field string, err error) error {
 	return &Error{Line: d.lineOf(path), Field: path, Err: err}
 }
 
-// says is what an object says that it is.
-func (o *object) says() (apiVersion, kind string) {
+// typeMeta returns an object's apiVersion and kind, or "" where it has none.
+func (o *object) typeMeta() (apiVersion, kind string) {
 	apiVersion, _ = o.body["apiVersion"].(string)
 	kind, _ = o.body["kind"].(string)
 	return apiVersion, kind
@@ -73,7 +74,8 @@ func (o *object) says() (apiVersion, kind string) {
 
 // isList reports whether an object is a List, such as kubectl get prints, or a MailAccountList.
 func (o *object) isList() bool {
-	switch apiVersion, kind := o.says(); kind {
+	apiVersion, kind := o.typeMeta()
+	switch kind {
 	case "List":
 		return apiVersion == "v1"
 	case listKind:
@@ -82,25 +84,25 @@ func (o *object) isList() bool {
 	return false
 }
 
-// isAccount reports whether an object is a MailAccount, rather than somebody else's. Of our group
-// there are MailAccounts of one version. Anything else of it is an error, and so is an object that
-// does not say what it is.
+// isAccount reports whether an object is a MailAccount. Objects of other groups are not. Of our
+// group anything but a MailAccount of this version is an error, and so is an object without a type.
 func (o *object) isAccount() (bool, error) {
-	apiVersion, says := o.says()
+	apiVersion, itsKind := o.typeMeta()
 	group, _, _ := strings.Cut(apiVersion, "/")
+	untyped := apiVersion == "" || itsKind == ""
 	switch {
-	case says == kind && apiVersion == v1alpha1.SchemeGroupVersion.String():
+	case itsKind == kind && apiVersion == v1alpha1.SchemeGroupVersion.String():
 		return true, nil
-	case says == "List":
+	case itsKind == "List":
 		return false, errors.New("a list must have apiVersion v1, and be no item of a list")
-	case says == "", apiVersion == "", says == kind, group == v1alpha1.SchemeGroupVersion.Group:
+	case untyped, itsKind == kind, group == v1alpha1.SchemeGroupVersion.Group:
 		return false, fmt.Errorf("must be %s with apiVersion %s, not %q with apiVersion %q",
-			kind, v1alpha1.SchemeGroupVersion, says, apiVersion)
+			kind, v1alpha1.SchemeGroupVersion, itsKind, apiVersion)
 	}
 	return false, nil
 }
 
-// items are the objects of a list. In a MailAccountList they need not say what they are.
+// items returns the objects of a list. In a MailAccountList they need no apiVersion and kind.
 func (o *object) items() ([]object, error) {
 	list, present := o.body["items"]
 	if !present {

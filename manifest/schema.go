@@ -35,8 +35,8 @@ type accountSchema struct {
 	rules      *cel.Validator // CEL
 }
 
-// mailAccounts is the schema of MailAccounts. To compile its rules takes some 10 ms, so it waits
-// until it is needed.
+// mailAccounts returns the schema of MailAccounts. It takes some 10 ms to compile, and is compiled
+// when it is first needed.
 var mailAccounts = sync.OnceValue(func() *accountSchema {
 	s, err := newAccountSchema(crd.MailAccounts)
 	if err != nil {
@@ -74,26 +74,27 @@ func newAccountSchema(definition []byte) (*accountSchema, error) {
 	return s, err
 }
 
-// problem is what is wrong with an object, and with which field of it.
+// problem tells which field of an object is wrong, and why.
 type problem struct {
 	field string
 	err   error
 }
 
-// in is the error, as one of an object that is a part of a document. The API server's messages name
-// the field.
+// in returns the error of an object that is at a path of a document. The API server's errors name
+// the field, and the path comes before that name.
 func (p *problem) in(path string) error {
-	if err := (*field.Error)(nil); path != "" && errors.As(p.err, &err) {
-		named := *err
-		named.Field = path + "." + err.Field
-		return &named
+	var err *field.Error
+	if path == "" || !errors.As(p.err, &err) {
+		return p.err
 	}
-	return p.err
+	named := *err
+	named.Field = path + "." + err.Field
+	return &named
 }
 
-// create makes of an object what the API server would store, or says why it would refuse it. It
-// takes the server's steps for a server-side apply of a new object, in its order. It changes the
-// object.
+// create returns the MailAccount that the API server would store, or why it would refuse the
+// object. It takes the server's steps for a server-side apply of a new object, in the server's
+// order. It changes the object.
 func (s *accountSchema) create(body map[string]any) (v1alpha1.MailAccount, []problem) {
 	metadata, problems := s.decode(body)
 	if metadata == nil {
@@ -113,15 +114,17 @@ func (s *accountSchema) create(body map[string]any) (v1alpha1.MailAccount, []pro
 	return account, nil
 }
 
-// decode drops fields that the schema does not know, which is a problem, and fills in defaults,
-// also for nulls. There is no metadata if it cannot be read.
+// decode removes the fields that the schema does not know, and reports each as a problem. It fills
+// in defaults, also for nulls. The metadata is nil if it cannot be read.
 func (s *accountSchema) decode(body map[string]any) (*metav1.ObjectMeta, []problem) {
 	metadata, found, unknown, err := objectmeta.GetObjectMetaWithOptions(body,
 		objectmeta.ObjectMetaOptions{ReturnUnknownFieldPaths: true})
-	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
 		err := fmt.Errorf("must be of type %s, not %s", wrong.Type, wrong.Value)
 		return nil, []problem{{"metadata." + wrong.Field, err}}
-	} else if err != nil {
+	}
+	if err != nil {
 		return nil, []problem{{"metadata", err}}
 	}
 	if !found {
@@ -129,8 +132,8 @@ func (s *accountSchema) decode(body map[string]any) (*metav1.ObjectMeta, []probl
 	}
 	unknown = append(unknown, pruning.PruneWithOptions(body, s.structural, true,
 		structural.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})...)
-	// A create drops nulls where there is no default, and a server-side apply refuses them. So do
-	// we: nobody who writes `perDay:` means an account without that limit.
+	// Where a field has no default, a create drops a null, but a server-side apply refuses it. So
+	// do we: nobody who writes `perDay:` means an account without that limit.
 	defaulting.Default(body, s.structural)
 	var problems []problem
 	for _, path := range unknown {
@@ -139,7 +142,7 @@ func (s *accountSchema) decode(body map[string]any) (*metav1.ObjectMeta, []probl
 	return metadata, problems
 }
 
-// prepare sets what kubectl and the API server set, whatever the file says.
+// prepare sets the fields that kubectl and the API server set, whatever the file has in them.
 func prepare(body map[string]any, metadata *metav1.ObjectMeta) {
 	delete(body, "status")
 	if metadata.Namespace == "" {
@@ -150,7 +153,7 @@ func prepare(body map[string]any, metadata *metav1.ObjectMeta) {
 	metadata.DeletionTimestamp, metadata.DeletionGracePeriodSeconds = nil, nil
 }
 
-// validate returns what the API server has against an object, in its words.
+// validate returns the errors with which the API server would refuse the object, in its words.
 func (s *accountSchema) validate(body map[string]any, metadata *metav1.ObjectMeta) field.ErrorList {
 	errs := metavalidation.ValidateObjectMeta(metadata, true, metavalidation.NameIsDNSSubdomain,
 		field.NewPath("metadata"))
@@ -169,13 +172,13 @@ func (s *accountSchema) validate(body map[string]any, metadata *metav1.ObjectMet
 	return errs
 }
 
-// hints say what to write in place of a required field that is missing.
+// hints tell what to write if a required field is missing.
 var hints = map[string]string{
 	"metadata.name": "an account in a file needs a name of its own",
 	"spec.limits":   "write `limits: {}` for an account without any limit",
 }
 
-// keepsRulesFromRunning reports whether CEL rules may make no sense of an object with this error.
+// keepsRulesFromRunning reports whether CEL rules cannot run on an object with this error.
 func keepsRulesFromRunning(err *field.Error) bool {
 	switch err.Type {
 	case field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong,
@@ -186,7 +189,7 @@ func keepsRulesFromRunning(err *field.Error) bool {
 	}
 }
 
-// typed is the object in the types of the API, as a client reads it from the API server.
+// typed returns the object in the types of the API, as a client reads it from the API server.
 func typed(
 	body map[string]any, metadata *metav1.ObjectMeta,
 ) (account v1alpha1.MailAccount, err error) {
@@ -199,9 +202,11 @@ func typed(
 	return account, err
 }
 
-// Readable says what does not fit a type in the words of a field's error, if it is that.
+// Readable returns an error about a value of the wrong type in the words of a field's error. It
+// returns any other error as it is.
 func Readable(err error) error {
-	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
 		return fmt.Errorf("%s: must be of type %s, not %s", wrong.Field, wrong.Type, wrong.Value)
 	}
 	return err

@@ -1,11 +1,14 @@
-// Command chart writes those templates of the Helm chart that say the same as config/: the
-// CustomResourceDefinition and the roles. What they say is decided in one place, config/, and
-// copied from there to the letter.
+// Command chart writes those templates of the Helm chart that are copies of config/: the
+// CustomResourceDefinition and the roles.
 //
 //	go run ./hack/chart ROOT
 //
-// ROOT is the repository, or a copy of it: it reads ROOT/config and writes
+// ROOT is the repository, or a copy of it. The command reads ROOT/config and writes
 // ROOT/charts/sluice/templates.
+//
+//   - main.go: which files become which templates.
+//   - manifest.go: reads a manifest, and keeps its text.
+//   - write.go: the text of the templates.
 package main
 
 import (
@@ -14,7 +17,7 @@ import (
 	"path/filepath"
 )
 
-// templates is what is generated.
+// templates are the files to generate.
 var templates = []template{
 	{from: "config/crd/sluice.dev_mailaccounts.yaml", to: "crd-mailaccounts.yaml", write: crd},
 	{from: "config/rbac/role.yaml", to: "clusterrole.yaml", write: role(".Values.rbac.create")},
@@ -23,13 +26,11 @@ var templates = []template{
 		write: role("and .Values.rbac.create .Values.leaderElection.enabled"),
 	},
 	{
-		from:  "config/rbac/viewer_role.yaml",
-		to:    "clusterrole-viewer.yaml",
+		from: "config/rbac/viewer_role.yaml", to: "clusterrole-viewer.yaml",
 		write: role(".Values.rbac.create"),
 	},
 	{
-		from:  "config/rbac/editor_role.yaml",
-		to:    "clusterrole-editor.yaml",
+		from: "config/rbac/editor_role.yaml", to: "clusterrole-editor.yaml",
 		write: role(".Values.rbac.create"),
 	},
 }
@@ -65,8 +66,8 @@ func run(root string) error {
 	return nil
 }
 
-// render is a template's text, with its origin in the first line. That line is a comment of the
-// template, not of what it renders: a manifest that is switched off must render to nothing at all.
+// render returns a template's text. Its first line tells where it is from, in a comment that Helm
+// does not render: a manifest that is switched off must render to nothing.
 func (t template) render(root string) (string, error) {
 	source, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(t.from)))
 	if err != nil {
@@ -80,7 +81,6 @@ func (t template) render(root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf(
-		"{{- /* Generated from %s by make generate; not to be edited. */}}\n", t.from,
-	) + text, nil
+	const origin = "{{- /* Generated from %s by make generate; not to be edited. */}}\n"
+	return fmt.Sprintf(origin, t.from) + text, nil
 }

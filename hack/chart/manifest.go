@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// manifest is one YAML document: what it says of itself, and its text by top-level key.
+// manifest is one YAML document: its type and metadata, and its text by top-level key.
 type manifest struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -19,7 +19,7 @@ type manifest struct {
 		Annotations map[string]string `json:"annotations"`
 	} `json:"metadata"`
 
-	blocks map[string]string // the lines of each top-level key, itself included, as they are in the source
+	blocks map[string]string // the lines of each top-level key, with the key, as in the source
 }
 
 // parse reads a file of one document.
@@ -44,8 +44,8 @@ func parse(source string) (*manifest, error) {
 	return m, nil
 }
 
-// only returns the block of a key, as a part of a template. It refuses a document with more than
-// that to say, because the rest would be left out of the chart.
+// only returns the block of a key, as a part of a template. A document with other keys is an error:
+// the chart would not have them.
 func (m *manifest) only(key string) (string, error) {
 	for other := range m.blocks {
 		switch other {
@@ -60,7 +60,7 @@ func (m *manifest) only(key string) (string, error) {
 	return escape(m.blocks[key]), nil
 }
 
-// escape makes text that Helm renders as it was.
+// escape makes a template that Helm renders as this text.
 func escape(text string) string {
 	return strings.ReplaceAll(text, "{{", "{{ `{{` }}")
 }

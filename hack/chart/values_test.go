@@ -30,9 +30,8 @@ func TestSchemaKnowsTheValues(t *testing.T) {
 	// Of these two values.yaml says nothing: a parent chart sets them.
 	delete(root.Properties, "global")
 	delete(root.Properties, "enabled")
-	delete(
-		root.Properties["resources"].Properties, "claims",
-	) // nor of a field of a Kubernetes object
+	// Nor has a field of a Kubernetes object.
+	delete(root.Properties["resources"].Properties, "claims")
 
 	want := paths("", values(t), func(path string) bool { return root.at(path).Properties == nil })
 	if diff := cmp.Diff(want, root.paths("")); diff != "" {

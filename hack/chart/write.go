@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// crd is the template of the CustomResourceDefinition. It is a template rather than a file in
-// crds/, which Helm would install once and never upgrade.
+// crd returns the template of the CustomResourceDefinition. It is no file in crds/, because Helm
+// installs those once and never upgrades them.
 func crd(m *manifest) (string, error) {
 	spec, err := m.only("spec")
 	if err != nil {
@@ -19,10 +19,8 @@ func crd(m *manifest) (string, error) {
 	}
 	var b strings.Builder
 	b.WriteString("{{- if .Values.crds.enabled }}\n")
-	fmt.Fprintf(
-		&b, "apiVersion: %s\nkind: %s\nmetadata:\n  name: %s\n", m.APIVersion, m.Kind,
-		m.Metadata.Name,
-	)
+	fmt.Fprintf(&b, "apiVersion: %s\nkind: %s\n", m.APIVersion, m.Kind)
+	fmt.Fprintf(&b, "metadata:\n  name: %s\n", m.Metadata.Name)
 	b.WriteString("  annotations:\n")
 	for _, key := range slices.Sorted(maps.Keys(m.Metadata.Annotations)) {
 		fmt.Fprintf(&b, "    %s: %q\n", key, escape(m.Metadata.Annotations[key]))
@@ -39,7 +37,7 @@ func crd(m *manifest) (string, error) {
 	return b.String() + spec + "{{- end }}\n", nil
 }
 
-// role returns the writer of a role's template, which is rendered on a condition.
+// role returns the function that writes the template of a role, which is rendered on a condition.
 func role(condition string) func(*manifest) (string, error) {
 	return func(m *manifest) (string, error) {
 		rules, err := m.only("rules")
@@ -65,8 +63,7 @@ func role(condition string) func(*manifest) (string, error) {
 	}
 }
 
-// fullname is what the chart calls an object. In quotes, as a name such as "no" would be no text
-// without.
+// fullname returns the chart's name for an object, in quotes: a name such as "no" needs them.
 func fullname(suffix string) string {
 	if suffix == "" {
 		return `{{ include "sluice.fullname" . | quote }}`
@@ -76,9 +73,9 @@ func fullname(suffix string) string {
 
 const aggregate = "rbac.authorization.k8s.io/aggregate-to-"
 
-// roleLabels are the chart's own labels, and those that make a part of "view" of the role. It
-// refuses a role that would be a part of "edit" or "admin": whoever may change limits is named,
-// never implied.
+// roleLabels returns the chart's own labels, and the one that makes the role a part of "view". A
+// role that would be a part of "edit" or "admin" is an error: those who may change limits are
+// named.
 func roleLabels(m *manifest) (string, error) {
 	var text strings.Builder
 	text.WriteString("  labels:\n    {{- include \"sluice.labels\" . | nindent 4 }}\n")
@@ -86,10 +83,8 @@ func roleLabels(m *manifest) (string, error) {
 		if key != aggregate+"view" {
 			return "", fmt.Errorf("has the label %s; only %sview is known here", key, aggregate)
 		}
-		fmt.Fprintf(
-			&text, "    {{- if .Values.rbac.aggregateToView }}\n    %s: %q\n    {{- end }}\n", key,
-			m.Metadata.Labels[key],
-		)
+		text.WriteString("    {{- if .Values.rbac.aggregateToView }}\n")
+		fmt.Fprintf(&text, "    %s: %q\n    {{- end }}\n", key, m.Metadata.Labels[key])
 	}
 	return text.String(), nil
 }

@@ -1,13 +1,17 @@
-// Command kubeschemas writes the JSON schemas by which kubeconform judges the manifests of this
+// Command kubeschemas writes the JSON schemas with which kubeconform checks the manifests of this
 // repository, offline.
 //
 //	go run ./hack/kubeschemas OUTDIR
 //	kubeconform -strict -schema-location 'OUTDIR/{{ .ResourceKind }}{{ .KindSuffix }}.json'
 //
 // The schemas of Kubernetes come from the OpenAPI document in the module k8s.io/kubernetes, in the
-// version that belongs to the k8s.io/api of go.mod; MailAccount's comes from its
+// version that belongs to the k8s.io/api of go.mod. MailAccount's comes from its
 // CustomResourceDefinition. Run it in the repository's root. The schemas are stricter than the API
-// server: no unknown field, and no null, which a template leaves where it should leave nothing.
+// server: they admit no unknown field, and no null, which a template leaves where a value is
+// missing.
+//
+//   - main.go: where the schemas come from.
+//   - schema.go: makes a JSON schema of an OpenAPI schema.
 package main
 
 import (
@@ -22,13 +26,17 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-const crdFile = "config/crd/sluice.dev_mailaccounts.yaml"
+const (
+	crdFile    = "config/crd/sluice.dev_mailaccounts.yaml"
+	extensions = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions"
+)
 
-// kinds are those that the chart and config/ render, by their name in the OpenAPI document.
+// kinds are the kinds that the chart and config/ render: a file name each, and the name in the
+// OpenAPI document.
 var kinds = map[string]string{
 	"clusterrole-rbac-v1":                       "io.k8s.api.rbac.v1.ClusterRole",
 	"clusterrolebinding-rbac-v1":                "io.k8s.api.rbac.v1.ClusterRoleBinding",
-	"customresourcedefinition-apiextensions-v1": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
+	"customresourcedefinition-apiextensions-v1": extensions + ".v1.CustomResourceDefinition",
 	"namespace-v1":                              "io.k8s.api.core.v1.Namespace",
 	"networkpolicy-networking-v1":               "io.k8s.api.networking.v1.NetworkPolicy",
 	"pod-v1":                                    "io.k8s.api.core.v1.Pod",
@@ -83,7 +91,7 @@ func write(out, name string, schema object) error {
 	return os.WriteFile(filepath.Join(out, name+".json"), append(text, '\n'), 0o644)
 }
 
-// kubernetes reads the OpenAPI document of the Kubernetes that go.mod is written for.
+// kubernetes reads the OpenAPI document of the Kubernetes version that go.mod requires.
 func kubernetes() (definitions, error) {
 	api, err := output("go", "list", "-m", "-f", "{{ .Version }}", "k8s.io/api")
 	if err != nil {
@@ -130,7 +138,7 @@ func output(name string, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// mailAccount is the schema of the CustomResourceDefinition's only version, and its file's name.
+// mailAccount returns the schema of the CustomResourceDefinition's only version, and its file name.
 func mailAccount(known definitions) (file string, schema object, err error) {
 	text, err := os.ReadFile(crdFile)
 	if err != nil {
@@ -156,8 +164,7 @@ func mailAccount(known definitions) (file string, schema object, err error) {
 	}
 	version := crd.Spec.Versions[0]
 	root := strict(version.Schema.OpenAPIV3Schema)
-	// Of these three a CustomResourceDefinition says nothing, because they are the same for all
-	// objects.
+	// A CustomResourceDefinition leaves these three out: they are the same for all objects.
 	properties := root["properties"].(object)
 	properties["apiVersion"] = object{"enum": []any{crd.Spec.Group + "/" + version.Name}}
 	properties["kind"] = object{"enum": []any{crd.Spec.Names.Kind}}

@@ -20,8 +20,8 @@ const (
 	intOrText  = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 )
 
-// strict is an OpenAPI schema as JSON Schema that admits no field it does not name. It leaves out
-// what decides nothing, the descriptions above all, which are nine tenths of the text.
+// strict makes a JSON schema of an OpenAPI schema. It admits only the fields that it names. It
+// leaves out what decides nothing: the descriptions are nine tenths of the text.
 func strict(in object) object {
 	out := object{}
 	for key, value := range in {
@@ -55,20 +55,20 @@ func strict(in object) object {
 	return out
 }
 
-// loosen corrects the two definitions that OpenAPI calls strings and that the API server takes as
-// numbers, too.
+// loosen corrects two definitions: OpenAPI calls them strings, but the API server takes numbers,
+// too.
 func (d definitions) loosen() {
 	d[quantity] = object{"type": []any{"string", "number"}}
 	d[intOrText] = object{"type": []any{"string", "integer"}}
 }
 
-// schema is the schema of a kind, complete in itself.
+// schema returns the schema of a kind, with all definitions that it needs.
 func (d definitions) schema(name string) (object, error) {
 	if d[name] == nil {
 		return nil, fmt.Errorf("the OpenAPI document of Kubernetes has no %s", name)
 	}
 	root := maps.Clone(d[name])
-	// Every manifest says what it is, though OpenAPI does not ask for it.
+	// OpenAPI does not require these, but every manifest must have them.
 	required, _ := root["required"].([]any)
 	root["required"] = append([]any{"apiVersion", "kind", "metadata"}, required...)
 	return d.with(root), nil
@@ -81,8 +81,7 @@ func (d definitions) with(root object) object {
 	follow = func(value any) {
 		switch value := value.(type) {
 		case object:
-			// A property may be called $ref, as in JSONSchemaProps; then it is a schema and not
-			// text.
+			// A property may be called $ref, as in JSONSchemaProps. Then it is no string.
 			if ref, ok := value["$ref"].(string); ok {
 				name := strings.TrimPrefix(ref, prefix)
 				if used[name] == nil {

@@ -20,7 +20,9 @@ func TestStrict(t *testing.T) {
 		"a map stays open, its values are closed": {
 			in: object{"additionalProperties": object{"properties": object{}}},
 			want: object{
-				"additionalProperties": object{"properties": object{}, "additionalProperties": false},
+				"additionalProperties": object{
+					"properties": object{}, "additionalProperties": false,
+				},
 			},
 		},
 		"so are a list's items": {
