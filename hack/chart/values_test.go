@@ -27,10 +27,10 @@ func TestSchemaKnowsTheValues(t *testing.T) {
 	if !root.closed() {
 		t.Error("the schema admits values that it does not name")
 	}
-	// Of these two values.yaml says nothing: a parent chart sets them.
+	// values.yaml does not name these two: a parent chart sets them.
 	delete(root.Properties, "global")
 	delete(root.Properties, "enabled")
-	// Nor has a field of a Kubernetes object.
+	// values.yaml does not name the fields of Kubernetes objects either.
 	delete(root.Properties["resources"].Properties, "claims")
 
 	want := paths("", values(t), func(path string) bool { return root.at(path).Properties == nil })
