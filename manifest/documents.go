@@ -69,8 +69,7 @@ func splitJSON(content []byte) (documents []document, end int, err error) {
 		}
 		if err != nil {
 			at := len(content)
-			var syntax *json.SyntaxError
-			if errors.As(err, &syntax) {
+			if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 				at = int(syntax.Offset)
 			}
 			err = fmt.Errorf("JSON: %w", err)

@@ -83,8 +83,8 @@ type problem struct {
 // in returns the error of an object that is at a path of a document. The API server's errors name
 // the field, and the path comes before that name.
 func (p *problem) in(path string) error {
-	var err *field.Error
-	if path == "" || !errors.As(p.err, &err) {
+	err, ok := errors.AsType[*field.Error](p.err)
+	if path == "" || !ok {
 		return p.err
 	}
 	named := *err
@@ -119,8 +119,7 @@ func (s *accountSchema) create(body map[string]any) (v1alpha1.MailAccount, []pro
 func (s *accountSchema) decode(body map[string]any) (*metav1.ObjectMeta, []problem) {
 	metadata, found, unknown, err := objectmeta.GetObjectMetaWithOptions(body,
 		objectmeta.ObjectMetaOptions{ReturnUnknownFieldPaths: true})
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		err := fmt.Errorf("must be of type %s, not %s", wrong.Type, wrong.Value)
 		return nil, []problem{{"metadata." + wrong.Field, err}}
 	}
@@ -205,8 +204,7 @@ func typed(
 // Readable returns an error about a value of the wrong type in the words of a field's error. It
 // returns any other error as it is.
 func Readable(err error) error {
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("%s: must be of type %s, not %s", wrong.Field, wrong.Type, wrong.Value)
 	}
 	return err
