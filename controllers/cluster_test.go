@@ -241,7 +241,29 @@ func TestOlderSchema(t *testing.T) {
 		})
 
 	// What does not even fit the type stands alone: the others go on.
-	var odds []*unstructured.Unstructured
+	odds := oddAccounts(t, c)
+	change(t, c, other, func() { *other.Spec.Limits.PerMinute = 7 })
+	r.waitUsage(t, other.Name, "its edit is in force", perMinute(7))
+	r.stop()
+	again := start(t) // a first list with such objects, too
+	again.waitLoaded(t)
+	again.waitUsage(t, other.Name, "a new replica has it", perMinute(7))
+	last := newAccount("older-schema-last", 1) // written after the others were looked at
+	create(t, c, last)
+	waitCondition(t, c, last, metav1.ConditionTrue, v1alpha1.ReasonLimitsEnforced)
+	for _, odd := range odds {
+		name, version := client.ObjectKeyFromObject(odd), odd.GetResourceVersion()
+		if err := c.Get(t.Context(), name, odd); err != nil || odd.GetResourceVersion() != version {
+			t.Errorf("a restart wrote the status of %s again: version %s became %s, %v",
+				name, version, odd.GetResourceVersion(), err)
+		}
+	}
+}
+
+// oddAccounts creates objects whose limit is no int32, and waits until their status says so. Then
+// it makes their conditions old.
+func oddAccounts(t *testing.T, c client.Client) (odds []*unstructured.Unstructured) {
+	t.Helper()
 	for name, limit := range map[string]any{
 		"too-large": int64(1) << 31, "ten": "ten", "fraction": 1.5,
 	} {
@@ -259,9 +281,8 @@ func TestOlderSchema(t *testing.T) {
 			if err := c.Get(t.Context(), client.ObjectKeyFromObject(odd), odd); err != nil {
 				return err
 			}
-			if status := fmt.Sprint(odd.Object["status"]); !strings.Contains(
-				status, "InvalidSpec",
-			) ||
+			status := fmt.Sprint(odd.Object["status"])
+			if !strings.Contains(status, "InvalidSpec") ||
 				!strings.Contains(status, "spec.limits.perMinute: must be of type int32") {
 				return fmt.Errorf("it is %s", status)
 			}
@@ -271,25 +292,7 @@ func TestOlderSchema(t *testing.T) {
 	for _, odd := range odds {
 		longAgo(t, c, odd)
 	}
-	change(t, c, other, func() { *other.Spec.Limits.PerMinute = 7 })
-	r.waitUsage(t, other.Name, "its edit is in force", perMinute(7))
-	r.stop()
-	again := start(t) // a first list with such objects, too
-	again.waitLoaded(t)
-	again.waitUsage(t, other.Name, "a new replica has it", perMinute(7))
-	last := newAccount("older-schema-last", 1) // written after the others were looked at
-	create(t, c, last)
-	waitCondition(t, c, last, metav1.ConditionTrue, v1alpha1.ReasonLimitsEnforced)
-	for _, odd := range odds {
-		version := odd.GetResourceVersion()
-		if err := c.Get(t.Context(), client.ObjectKeyFromObject(odd), odd); err != nil ||
-			odd.GetResourceVersion() != version {
-			t.Errorf(
-				"a restart wrote the status of %s again: version %s became %s, %v", odd.GetName(),
-				version, odd.GetResourceVersion(), err,
-			)
-		}
-	}
+	return odds
 }
 
 // longAgo has an object's condition be of long ago, so that one that is written again differs.

@@ -76,10 +76,9 @@ type decision struct {
 	notes      []note
 }
 
-// advance brings the state to the present: it is given what a poll found changed, and when. A
-// reading counts once it has stood for the time to settle.
-//
-// Do not call it for a poll that failed: then nothing may change.
+// advance brings the state to the present, given what a poll found changed. A reading counts once
+// it has stood for the time to settle. It is not called for a poll that failed: nothing may change
+// then.
 func (s *dirState) advance(
 	changes map[string]reading, now time.Time, settle time.Duration,
 ) (d decision) {

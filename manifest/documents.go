@@ -25,11 +25,9 @@ var (
 	errAfterEnd       = errors.New("what follows ... is not read; put --- before it")
 )
 
-// split divides a file into its documents, as kubectl does, and leaves out empty ones. JSON objects
-// may follow each other without a separator. If the text after the first object is no JSON, it is
-// read as YAML.
-//
-// With an error it returns the documents before the error.
+// split divides a file into its documents, as kubectl does, and leaves out empty ones. Text after a
+// first JSON object is read as YAML if it is no JSON. With an error it returns the documents before
+// the error.
 func split(content []byte) ([]document, error) {
 	if !utilyaml.IsJSONBuffer(content) {
 		return splitYAML(content, 1)

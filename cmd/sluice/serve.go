@@ -107,8 +107,8 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 	return nil
 }
 
-// waitFor waits until the whole group has ended. Once the context has ended, it waits no longer than
-// the process may take to stop.
+// waitFor waits until the whole group has ended. Once the context has ended, it waits no longer
+// than the process may take to stop.
 func waitFor(ctx context.Context, group *errgroup.Group) error {
 	ended := make(chan error, 1)
 	go func() { ended <- group.Wait() }()
