@@ -2,8 +2,15 @@ package bench
 
 import (
 	"fmt"
+	"io"
 	"time"
 )
+
+// Progress says where and how often to write the progress of a run. The zero value writes nothing.
+type Progress struct {
+	To    io.Writer
+	Every time.Duration
+}
 
 // show writes the progress, one line at a time, until stop is called.
 func (r *run) show(p Progress) (stop func()) {

@@ -73,8 +73,8 @@ func (r *run) check(ctx context.Context, t turn) (answered bool) {
 		}
 	}
 	r.stats.checked(&e, len(mails), results)
-	r.end(committed)
-	r.end(released)
+	r.queue(committed)
+	r.queue(released)
 	return e.answered()
 }
 

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -13,15 +12,14 @@ import (
 	"github.com/sluice-mail/sluice/client/sluice"
 )
 
-// run is one run.
+// run is one run of the load generator.
 type run struct {
 	config   Config
 	client   *sluice.Client
 	accounts []*account
 	pacer    *pacer
 	stats    *stats
-	// idPrefix makes the ids of this idPrefix its own.
-	idPrefix string // of the ids of its checks
+	idPrefix string // of the ids of its checks, so that no other run has the same
 
 	asked, allowed atomic.Int64 // how many checks
 
@@ -139,18 +137,12 @@ func (r *run) nextEnding() (e ending, ok bool) {
 	return e, true
 }
 
-// end queues an ending.
-func (r *run) end(e ending) {
+// queue queues an ending.
+func (r *run) queue(e ending) {
 	if len(e.mails) == 0 {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.endings = append(r.endings, e)
-}
-
-// Progress says where and how often to write the progress of a run. The zero value writes nothing.
-type Progress struct {
-	To    io.Writer
-	Every time.Duration
 }
