@@ -88,7 +88,6 @@ func (c *Client) newRequest(ctx context.Context, q *call) (*http.Request, error)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	req.Header.Set("Accept", "application/json, application/problem+json")
 	req.Header.Set("User-Agent", c.userAgent)
 	return req, nil
 }
