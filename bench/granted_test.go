@@ -19,11 +19,12 @@ func TestWindowCountsWhatIsCertain(t *testing.T) {
 		grants []call
 		most   int64
 	}{
-		"nothing":                             {nil, 0},
-		"just a window apart":                 {[]call{{0, 1, 1}, {58, 59, 1}}, 2},
-		"answered a window after":             {[]call{{0, 1, 1}, {58, 60, 1}}, 1},
-		"the first may have been before":      {[]call{{0, 10, 1}, {65, 66, 1}}, 1},
-		"it slides":                           {[]call{{0, 1, 1}, {40, 41, 1}, {70, 71, 1}, {98, 99, 1}}, 3},
+		"nothing":                        {nil, 0},
+		"just a window apart":            {[]call{{0, 1, 1}, {58, 59, 1}}, 2},
+		"answered a window after":        {[]call{{0, 1, 1}, {58, 60, 1}}, 1},
+		"the first may have been before": {[]call{{0, 10, 1}, {65, 66, 1}}, 1},
+		"it slides": {
+			[]call{{0, 1, 1}, {40, 41, 1}, {70, 71, 1}, {98, 99, 1}}, 3},
 		"costs add up":                        {[]call{{0, 1, 2}, {2, 3, 3}}, 5},
 		"answered in another order":           {[]call{{5, 6, 1}, {4, 7, 1}, {3, 8, 1}}, 3},
 		"answered too late to count":          {[]call{{50, 51, 1}, {70, 71, 1}, {5, 72, 1}}, 2},
