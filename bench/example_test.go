@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/bench"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 

@@ -4,7 +4,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // desiredPolicy returns the policy that a spec asks for. An invalid spec asks for none: it is an

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/controllers"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/test/controlplane"
 )
 

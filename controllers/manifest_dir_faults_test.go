@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/controllers"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // Calls that fail, and calls that hang. A file whose calls hang is not followed, others are, and

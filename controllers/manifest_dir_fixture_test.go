@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/controllers"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // folder is a folder of manifests that a limiter follows, inside a synctest bubble: its polls cost

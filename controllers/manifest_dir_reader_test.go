@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 )
 
 func writeAccounts(tb testing.TB, dir string, n int) {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 )
 
 const (

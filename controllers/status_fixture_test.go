@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/test/controlplane"
 )
 

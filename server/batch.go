@@ -2,7 +2,7 @@ package server
 
 import (
 	"github.com/sluice-mail/sluice/api/httpv1"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // A batch as a whole is refused if its JSON is wrong, or if the limiter would refuse every item

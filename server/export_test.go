@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // Operation is a row of the route table, for tests outside of the package.

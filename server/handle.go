@@ -2,7 +2,7 @@ package server
 
 import (
 	"github.com/sluice-mail/sluice/api/httpv1"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // endpoint fills in the response to a request, or returns an error that becomes a problem.

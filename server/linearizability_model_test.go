@@ -10,7 +10,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // The model: the API of one account, if calls came one after the other. A history lasts

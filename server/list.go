@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 )
 
 func (s *Server) list(q *request, r *response) error {

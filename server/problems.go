@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // problems tells which problem each error of the limiter or of reading a request is, and what the

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // route is one operation of the API. The name is the operationId in openapi.yaml.

@@ -38,7 +38,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	"github.com/sluice-mail/sluice/limiter"
+	limiter "github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // DefaultReservationTTL is how long a reservation is held if neither the check nor the
