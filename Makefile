@@ -58,15 +58,19 @@ fuzz: ## Fuzz what callers and files can say, 10 seconds for each target
 
 .PHONY: prove
 prove: ## Prove the guarantees at length, with random calls, clocks, providers and concurrent histories (a few minutes)
-	go test ./limiter -count 1 -v -timeout 1h -rapid.checks 200000 \
-		-run '^Test(Model|Observer|TheObserverNotices|EarliestSlotIs.*|EarliestSlotOf.*|WindowBoundaryIs.*)$$'
+	go test ./limiter/memory -count 1 -v -timeout 1h -rapid.checks 200000 \
+		-run '^TestStore$$/^(Model|Observer|EarliestSlotIs.*|EarliestSlotOf.*|WindowBoundaryIs.*)$$'
+	go test ./limiter/limitertest -count 1 -v -run '^TestTheObserverNotices$$'
 	go test ./server -count 1 -v -timeout 1h -prove.histories 50000 -run '^TestHistoriesAreLinearizable$$'
 
 .PHONY: bench
 bench: ## Run the benchmarks, each side by side with its reference, and sum them up with benchstat (15 minutes)
 	mkdir -p bin
-	go test ./limiter -run '^$$' -bench . -skip Sweep -benchtime 1000000x -count 6 | tee bin/bench.txt
-	go test ./limiter -run '^$$' -bench Sweep -benchtime 3x -count 6 | tee -a bin/bench.txt
+	go test ./limiter/memory -run '^$$' -bench . -skip 'Sweep|List|DeadlinesDue' -benchtime 1000000x -count 6 \
+		| tee bin/bench.txt
+	go test ./limiter/memory -run '^$$' -bench List -benchtime 20000x -count 6 | tee -a bin/bench.txt
+	go test ./limiter/memory -run '^$$' -bench Sweep -benchtime 3x -count 6 | tee -a bin/bench.txt
+	go test ./limiter/memory -run '^$$' -bench DeadlinesDue -benchtime 1x -count 2 | tee -a bin/bench.txt
 	go test ./server -run '^$$' -bench . -benchtime 200000x -count 6 | tee -a bin/bench.txt
 	$(BENCHSTAT) bin/bench.txt
 

@@ -8,19 +8,21 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
 // TestAccountsAreChosen of a real server.
 func TestAccountsAreChosen(t *testing.T) {
-	l := limiter.New(limiter.Options{})
+	l := limiter.New(memory.New(memory.Options{}))
 	for _, name := range []string{"load/bench-1", "load/bench-2", "load/other", "mail/bench-3",
 		"mail/newsletter"} {
 		namespace, name, _ := strings.Cut(name, "/")
-		l.Apply(limiter.Key{Namespace: namespace, Name: name}, "uid", limiter.Policy{})
+		limitertest.Apply(t, l, limiter.Key{Namespace: namespace, Name: name}, "uid", limiter.Policy{})
 	}
-	l.Apply(limiter.Key{Namespace: "load", Name: "bench-0"}, "uid", limiter.Policy{Suspended: true})
+	limitertest.Apply(t, l, limiter.Key{Namespace: "load", Name: "bench-0"}, "uid", limiter.Policy{Suspended: true})
 	l.MarkLoaded()
 	var h http.Handler = server.New(server.Options{Limiter: l})
 	for name, c := range map[string]struct {

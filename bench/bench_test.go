@@ -12,7 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 // tallied is what TestCountsAddUp looks at.
@@ -41,7 +42,7 @@ func TestCountsAddUp(t *testing.T) {
 			},
 		},
 		"a rejecting account": {
-			1, limiter.Policy{Limits: limiter.Limits{0, 0, 1}, Behavior: limiter.Reject}, 1, 1,
+			1, limiter.Policy{Limits: limitertest.Limits(0, 0, 1), Behavior: limiter.Reject}, 1, 1,
 			tallied{
 				Requests:  map[string]int64{"check": 1999, "commit": 1, "release": 0},
 				Decisions: map[string]int64{"Allow": 1, "Defer": 0, "Reject": 1998},

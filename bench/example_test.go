@@ -7,14 +7,18 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/bench"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
 func Example() {
-	l := limiter.New(limiter.Options{})
-	l.Apply(limiter.Key{Namespace: "load", Name: "bench-0001"}, "uid",
-		limiter.Policy{Limits: limiter.Limits{limiter.Day: 3}})
+	l := limiter.New(memory.New(memory.Options{}))
+	key := limiter.Key{Namespace: "load", Name: "bench-0001"}
+	policy := limiter.Policy{Limits: limiter.Limits{limiter.Cost: {limiter.Day: 3}}}
+	if _, err := l.Apply(context.Background(), key, "uid", policy); err != nil {
+		panic(err)
+	}
 	l.MarkLoaded()
 	api := httptest.NewServer(server.New(server.Options{Limiter: l}))
 	defer api.Close()

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -11,7 +12,9 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -51,9 +54,11 @@ func mustRun(t *testing.T, c Config) *Report {
 
 // newServer is a real server with accounts such as n/a-00, all with the same policy.
 func newServer(accounts int, p limiter.Policy) (http.Handler, *limiter.Limiter) {
-	l := limiter.New(limiter.Options{})
+	l := limiter.New(memory.New(memory.Options{}))
 	for i := range accounts {
-		l.Apply(key(i), "uid", p)
+		if _, err := l.Apply(context.Background(), key(i), "uid", p); err != nil {
+			panic(err)
+		}
 	}
 	l.MarkLoaded()
 	return server.New(server.Options{Limiter: l}), l
@@ -63,7 +68,7 @@ func key(i int) limiter.Key {
 	return limiter.Key{Namespace: "n", Name: fmt.Sprintf("a-%02d", i)}
 }
 
-func perMinute(n int64) limiter.Policy { return limiter.Policy{Limits: limiter.Limits{n, 0, 0}} }
+func perMinute(n int64) limiter.Policy { return limiter.Policy{Limits: limitertest.Limits(n, 0, 0)} }
 
 // fake is a server of one account with a limit per minute that it does not keep. Its fields say
 // what it answers.

@@ -8,13 +8,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 // TestALongRunFillsEveryWindow goes through three minutes: no less than the limit, and no more.
 func TestALongRunFillsEveryWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, _ := newServer(3, limiter.Policy{Limits: limiter.Limits{10, 25, 0}})
+		h, _ := newServer(3, limiter.Policy{Limits: limitertest.Limits(10, 25, 0)})
 		c := setting(h)
 		c.Rate, c.Duration = 50, 3*time.Minute
 		r := mustRun(t, c)
@@ -106,8 +107,8 @@ func TestARestartIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := newServer(1, perMinute(10))
 		time.AfterFunc(500*time.Millisecond, func() {
-			l.Purge(key(0))
-			l.Apply(key(0), "uid", perMinute(10))
+			limitertest.Purge(t, l, key(0))
+			limitertest.Apply(t, l, key(0), "uid", perMinute(10))
 		})
 		if r := mustRun(t, setting(h)); r.Limits.Fullest != 2 || r.Err() == nil {
 			t.Errorf("the limits are %+v", r.Limits)
@@ -120,8 +121,8 @@ func TestALimitThatChangesIsNotVerified(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := newServer(2, perMinute(10))
 		time.AfterFunc(500*time.Millisecond, func() {
-			l.Apply(key(0), "uid", perMinute(100))
-			l.Purge(key(1))
+			limitertest.Apply(t, l, key(0), "uid", perMinute(100))
+			limitertest.Purge(t, l, key(1))
 		})
 		r := mustRun(t, setting(h))
 		if r.Err() != nil || r.Limits.Windows != 0 || len(r.Notes) < 3 {

@@ -18,7 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 	"github.com/sluice-mail/sluice/test/controlplane"
 )
 
@@ -32,13 +33,13 @@ func TestAccountsComeAndGo(t *testing.T) {
 	r.waitUsage(t, account.Name, "is enforced", perMinute(2))
 
 	key := limiter.Key{Namespace: "default", Name: account.Name}
-	if _, err := r.limiter.Commit(limiter.Instant{}, key, "", 1); err != nil {
+	if _, err := r.limiter.Commit(t.Context(), limiter.Instant{}, key, "", 1); err != nil {
 		t.Fatal(err)
 	}
 	change(t, c, account, func() { *account.Spec.Limits.PerMinute = 5 })
 	r.waitUsage(t, account.Name, "the edit moves the limit and keeps the history",
 		func(u limiter.Usage, err error) bool {
-			return perMinute(5)(u, err) && u.Windows[limiter.Minute].Used == 1
+			return perMinute(5)(u, err) && u.Window(limiter.Cost, limiter.Minute).Used == 1
 		})
 
 	if err := c.Delete(t.Context(), account); err != nil {
@@ -50,7 +51,7 @@ func TestAccountsComeAndGo(t *testing.T) {
 	create(t, c, newAccount(account.Name, 2))
 	r.waitUsage(t, account.Name, "the same name starts empty",
 		func(u limiter.Usage, err error) bool {
-			return perMinute(2)(u, err) && u.Windows[limiter.Minute].Used == 0
+			return perMinute(2)(u, err) && u.Window(limiter.Cost, limiter.Minute).Used == 0
 		})
 }
 
@@ -63,13 +64,13 @@ func TestAnotherUIDPurges(t *testing.T) {
 	create(t, c, account)
 	r.waitUsage(t, account.Name, "is enforced", perMinute(2))
 	key := limiter.Key{Namespace: "default", Name: account.Name}
-	r.limiter.Apply(key, "an-older-uid", limiter.Policy{})
-	if _, err := r.limiter.Commit(limiter.Instant{}, key, "", 1); err != nil {
+	limitertest.Apply(t, r.limiter, key, "an-older-uid", limiter.Policy{})
+	if _, err := r.limiter.Commit(t.Context(), limiter.Instant{}, key, "", 1); err != nil {
 		t.Fatal(err)
 	}
 	change(t, c, account, func() { account.Annotations = map[string]string{"touched": "yes"} })
 	r.waitUsage(t, account.Name, "starts empty", func(u limiter.Usage, err error) bool {
-		return perMinute(2)(u, err) && u.Windows[limiter.Minute].Used == 0
+		return perMinute(2)(u, err) && u.Window(limiter.Cost, limiter.Minute).Used == 0
 	})
 }
 
@@ -148,7 +149,7 @@ func TestGateOpensOnceAllIsLoaded(t *testing.T) {
 		}
 		for i := range n {
 			key := limiter.Key{Namespace: "default", Name: fmt.Sprintf("gate-%03d", i)}
-			if _, err := r.limiter.Usage(limiter.Instant{}, key); err != nil {
+			if _, err := r.limiter.Usage(t.Context(), limiter.Instant{}, key); err != nil {
 				t.Fatalf("the limiter opened without account %d: %v", i, err)
 			}
 		}
@@ -169,7 +170,7 @@ func TestResyncChangesNothing(t *testing.T) {
 	waitCondition(t, c, account, metav1.ConditionTrue, v1alpha1.ReasonLimitsEnforced)
 	r.waitUsage(t, account.Name, "is enforced", perMinute(2))
 	key := limiter.Key{Namespace: "default", Name: account.Name}
-	if _, err := r.limiter.Commit(limiter.Instant{}, key, "", 1); err != nil {
+	if _, err := r.limiter.Commit(t.Context(), limiter.Instant{}, key, "", 1); err != nil {
 		t.Fatal(err)
 	}
 	changes, version := r.log.count("limits in force"), account.ResourceVersion
@@ -189,7 +190,7 @@ func TestResyncChangesNothing(t *testing.T) {
 		t.Errorf("version %s became %s (%v)", version, account.ResourceVersion, err)
 	}
 	r.waitUsage(t, account.Name, "is remembered", func(u limiter.Usage, err error) bool {
-		return err == nil && u.Windows[limiter.Minute].Used == 1
+		return err == nil && u.Window(limiter.Cost, limiter.Minute).Used == 1
 	})
 }
 
@@ -230,8 +231,8 @@ func TestOlderSchema(t *testing.T) {
 
 	// An invalid object leaves nothing in force of one that had its name before.
 	key := limiter.Key{Namespace: "default", Name: fresh.Name}
-	r.limiter.Apply(key, "an-older-uid", limiter.Policy{})
-	if _, err := r.limiter.Commit(limiter.Instant{}, key, "", 1); err != nil {
+	limitertest.Apply(t, r.limiter, key, "an-older-uid", limiter.Policy{})
+	if _, err := r.limiter.Commit(t.Context(), limiter.Instant{}, key, "", 1); err != nil {
 		t.Fatal(err)
 	}
 	change(t, c, fresh, func() { fresh.Annotations = map[string]string{"touched": "yes"} })

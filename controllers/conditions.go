@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // readyCondition returns the condition that the status of an account should have, given the policy
@@ -45,7 +45,7 @@ func readyCondition(
 // describe spells limits out: "2 per minute, 3 per hour".
 func describe(limits limiter.Limits) string {
 	var parts []string
-	for w, limit := range limits {
+	for w, limit := range limits[limiter.Cost] {
 		if limit > 0 {
 			parts = append(parts, fmt.Sprintf("%d per %s", limit, limiter.Window(w)))
 		}

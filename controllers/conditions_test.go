@@ -9,7 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 // accountOf is an account of generation 7 with this spec.
@@ -65,9 +66,9 @@ func TestReadyCondition(t *testing.T) {
 		tooSmall   = "spec.limits.perMinute: Invalid value: 0: must be 1 or more; " +
 			"leave perMinute out for no limit, or set spec.suspend to true to send nothing."
 	)
-	inForce := &limiter.Policy{Limits: limiter.Limits{2, 3, 4}}
-	another := &limiter.Policy{Limits: limiter.Limits{2, 3, 5}}
-	denying := &limiter.Policy{Limits: limiter.Limits{2, 3, 4}, Suspended: true}
+	inForce := &limiter.Policy{Limits: limitertest.Limits(2, 3, 4)}
+	another := &limiter.Policy{Limits: limitertest.Limits(2, 3, 5)}
+	denying := &limiter.Policy{Limits: limitertest.Limits(2, 3, 4), Suspended: true}
 	nothing := metav1.Condition{}
 	for name, c := range map[string]struct {
 		account *mailAccount
@@ -76,7 +77,7 @@ func TestReadyCondition(t *testing.T) {
 	}{
 		"limits in force": {limited, inForce, ready("True", "LimitsEnforced", enforcing)},
 		"one limit": {
-			hourly, &limiter.Policy{Limits: limiter.Limits{limiter.Hour: 3}},
+			hourly, &limiter.Policy{Limits: limiter.Limits{limiter.Cost: {limiter.Hour: 3}}},
 			ready("True", "LimitsEnforced", "Enforcing 3 per hour."),
 		},
 		"no limit": {
@@ -102,7 +103,7 @@ func TestReadyCondition(t *testing.T) {
 		"the time told is another yet": {boundary, inForce, nothing},
 	} {
 		t.Run(name, func(t *testing.T) {
-			policy, enforced := limiter.Policy{Limits: limiter.Limits{2, 3, 4}}, false
+			policy, enforced := limiter.Policy{Limits: limitertest.Limits(2, 3, 4)}, false
 			if c.policy != nil {
 				policy, enforced = *c.policy, true
 			}

@@ -1,10 +1,12 @@
 package controllers
 
 import (
+	"context"
+
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // desiredPolicy returns the policy that a spec asks for. An invalid spec asks for none: it is an
@@ -29,7 +31,7 @@ func desiredPolicy(spec *v1alpha1.MailAccountSpec) (limiter.Policy, error) {
 // setLimit sets the limit of a window, unless there is none.
 func setLimit(p *limiter.Policy, w limiter.Window, limit *int32) {
 	if limit != nil {
-		p.Limits[w] = int64(*limit)
+		p.Limits[limiter.Cost][w] = int64(*limit)
 	}
 }
 
@@ -44,15 +46,19 @@ func (a *mailAccount) desiredPolicy() (limiter.Policy, error) {
 
 // enforce makes the limiter enforce the desired policy, and reports whether that changed the policy
 // in force. If there is no desired policy, the one in force stays, but not that of an object which
-// had the same name and is gone.
-func (a *mailAccount) enforce(l *limiter.Limiter) (changed bool, err error) {
+// had the same name and is gone. The problem is what is wrong with the object, the error what the
+// store could not do: then it must be called again.
+func (a *mailAccount) enforce(
+	ctx context.Context, l *limiter.Limiter,
+) (changed bool, problem, err error) {
 	key, uid := a.key(), string(a.UID)
-	policy, err := a.desiredPolicy()
-	if err != nil {
-		l.PurgeUnlessUID(key, uid)
-		return false, err
+	policy, problem := a.desiredPolicy()
+	if problem != nil {
+		_, err = l.PurgeUnlessUID(ctx, key, uid)
+		return false, problem, err
 	}
-	return l.Apply(key, uid, policy), nil
+	changed, err = l.Apply(ctx, key, uid, policy)
+	return changed, nil, err
 }
 
 // policyInForce returns the policy that the limiter enforces for this very object, if it does.

@@ -9,7 +9,8 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/sluice-mail/sluice/controllers"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 )
 
 func ExampleManifestDir() {
@@ -24,7 +25,7 @@ func ExampleManifestDir() {
 		panic(err)
 	}
 
-	l := limiter.New(limiter.Options{})
+	l := limiter.New(memory.New(memory.Options{}))
 	folder, err := controllers.NewManifestDir(context.Background(), dir, l, logr.Discard())
 	if err != nil {
 		panic(err)
@@ -34,7 +35,8 @@ func ExampleManifestDir() {
 	if err := folder.Start(ctx); err != nil {
 		panic(err)
 	}
-	u, err := l.Usage(limiter.Instant{}, limiter.Key{Namespace: "default", Name: "a"})
-	fmt.Println(u.Windows[limiter.Minute].Limit, err)
+	key := limiter.Key{Namespace: "default", Name: "a"}
+	u, err := l.Usage(context.Background(), limiter.Instant{}, key)
+	fmt.Println(u.Window(limiter.Cost, limiter.Minute).Limit, err)
 	// Output: 30 <nil>
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/go-logr/logr"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // What the tests of a folder need to know of its times.

@@ -8,7 +8,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // limitsReconciler makes the limiter enforce what MailAccounts say. It runs on every replica,
@@ -28,11 +28,18 @@ func (r *limitsReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	err := r.reader.Get(ctx, req.NamespacedName, &account)
 	switch {
 	case apierrors.IsNotFound(err):
-		log.V(1).Info("account purged", "entries", r.limiter.Purge(keyOf(req.NamespacedName)))
+		entries, err := r.limiter.Purge(ctx, keyOf(req.NamespacedName))
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		log.V(1).Info("account purged", "entries", entries)
 	case err != nil:
 		return ctrl.Result{}, err
 	default:
-		changed, problem := account.enforce(r.limiter)
+		changed, problem, err := account.enforce(ctx, r.limiter)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
 		if problem != nil {
 			log.Info("invalid MailAccount left as it was", "problem", problem.Error())
 		}

@@ -13,7 +13,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // oneAccount is a reader that has one account, or an error.
@@ -75,7 +77,7 @@ func TestLimitsReconciler(t *testing.T) {
 		"one of another uid that cannot be read, still": {"uid-0", "", away, again, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, at := limiter.New(limiter.Options{}), limiter.Instant{Mono: 1}
+			l, at := limiter.New(memory.New(memory.Options{})), limiter.Instant{Mono: 1}
 			key := limiter.Key{Namespace: "marketing", Name: "newsletter"}
 			gate := newReadinessGate(
 				&firstList{names: []string{"marketing/newsletter"}},
@@ -85,9 +87,9 @@ func TestLimitsReconciler(t *testing.T) {
 			if err := gate.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			l.Apply(key, c.uid, limiter.Policy{Limits: limiter.Limits{limiter.Minute: 5}})
+			limitertest.Apply(t, l, key, c.uid, limiter.Policy{Limits: limiter.Limits{limiter.Cost: {limiter.Minute: 5}}})
 			l.MarkLoaded() // for this test to ask; what the first load waits for is asked of itself
-			if _, err := l.Commit(at, key, "", 1); err != nil {
+			if _, err := l.Commit(t.Context(), at, key, "", 1); err != nil {
 				t.Fatal(err)
 			}
 			reader := &oneAccount{object: objectWith(c.spec), err: c.err}
@@ -95,7 +97,7 @@ func TestLimitsReconciler(t *testing.T) {
 			policyChanged := func(which types.NamespacedName) {
 				told++
 				policy, _ := l.PolicyInForce(key, "uid-1")
-				if which != name || policy.Limits[limiter.Minute] != c.want.limit {
+				if which != name || policy.Limits[limiter.Cost][limiter.Minute] != c.want.limit {
 					t.Errorf("told of %s, while %+v is in force", which, policy)
 				}
 			}
@@ -129,7 +131,7 @@ type kept struct {
 
 func (k *kept) hold(t *testing.T, l *limiter.Limiter, key limiter.Key, at limiter.Instant) {
 	t.Helper()
-	u, err := l.Usage(at, key)
+	u, err := l.Usage(t.Context(), at, key)
 	if k == nil {
 		if !errors.Is(err, limiter.ErrAccountNotFound) {
 			t.Errorf("the account is still there: %+v, %v", u, err)
@@ -137,7 +139,7 @@ func (k *kept) hold(t *testing.T, l *limiter.Limiter, key limiter.Key, at limite
 		return
 	}
 	minute := limiter.Minute
-	if err != nil || u.Policy.Limits[minute] != k.limit || u.Windows[minute].Used != k.used {
+	if err != nil || u.Policy.Limits[limiter.Cost][minute] != k.limit || u.Window(limiter.Cost, minute).Used != k.used {
 		t.Errorf("the usage is %+v, %v", u, err)
 	}
 }

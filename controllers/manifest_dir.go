@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 const (
@@ -40,7 +40,10 @@ type ManifestDir struct {
 	interval time.Duration
 	state    *dirState
 	first    map[string]reading             // what NewManifestDir found
+	wanted   map[limiter.Key]enforcedPolicy // what the folder says
+	complete bool                           // each file has been valid
 	accounts map[limiter.Key]enforcedPolicy // in the limiter
+	retry    bool                           // the limiter could not be brought to what is wanted
 	failing  bool                           // the last poll failed
 	opened   bool
 }
@@ -83,7 +86,7 @@ func newManifestDir(
 // also while a file does not answer.
 func (f *ManifestDir) Start(ctx context.Context) error {
 	f.failing = false
-	f.advance(f.first, time.Now(), 0)
+	f.advance(ctx, f.first, time.Now(), 0)
 	f.first = nil
 	var wake <-chan struct{}
 	if f.watcher != nil {
@@ -107,7 +110,7 @@ func (f *ManifestDir) Start(ctx context.Context) error {
 		if f.watcher != nil {
 			f.watcher.follow(f.reader.folder)
 		}
-		f.advance(changes, time.Now(), settle)
+		f.advance(ctx, changes, time.Now(), settle)
 	}
 }
 
@@ -148,50 +151,71 @@ func (f *ManifestDir) failed(err error) {
 
 // advance brings the limiter to what a poll found. It opens the limiter once each file has been
 // valid.
-func (f *ManifestDir) advance(changes map[string]reading, now time.Time, settle time.Duration) {
+func (f *ManifestDir) advance(
+	ctx context.Context, changes map[string]reading, now time.Time, settle time.Duration,
+) {
 	d := f.state.advance(changes, now, settle)
 	for _, n := range d.notes {
 		f.tell(n)
 	}
-	if !d.changed {
+	switch {
+	case d.changed:
+		f.wanted, f.complete = d.accounts, d.complete
+	case !f.retry:
 		return
 	}
 	for _, t := range d.duplicates {
 		f.log.Error(nil, "account is declared twice; the first one holds",
 			"account", t.key, "first", t.first, "second", t.second)
 	}
-	changed, removed := f.enforce(d.accounts)
-	if changed > 0 || removed > 0 || !f.opened {
-		f.log.Info(
-			"accounts in force", "accounts", len(d.accounts), "changed", changed, "removed",
-			removed,
-		)
+	changed, removed, err := f.enforce(ctx)
+	if err != nil && !f.retry {
+		f.log.Error(err, "accounts cannot be brought into force; trying again at each poll")
 	}
-	if d.complete && !f.opened {
+	f.retry = err != nil
+	if changed > 0 || removed > 0 || !f.opened {
+		f.log.Info("accounts in force",
+			"accounts", len(f.accounts), "changed", changed, "removed", removed)
+	}
+	if f.complete && !f.retry && !f.opened {
 		f.opened = true
 		f.limiter.MarkLoaded()
 	}
 }
 
-// enforce brings the limiter to these accounts. It does not touch those whose policy is in force
-// already.
-func (f *ManifestDir) enforce(accounts map[limiter.Key]enforcedPolicy) (changed, removed int) {
-	for key, account := range accounts {
+// enforce brings the limiter to what is wanted. It does not touch accounts whose policy is in force
+// already. An error is one of the store; what it could not do is done when enforce is called again.
+func (f *ManifestDir) enforce(ctx context.Context) (changed, removed int, err error) {
+	if f.accounts == nil {
+		f.accounts = make(map[limiter.Key]enforcedPolicy, len(f.wanted))
+	}
+	for key, account := range f.wanted {
 		if before, ok := f.accounts[key]; ok && before.policy == account.policy {
+			f.accounts[key] = account
 			continue
 		}
-		if f.limiter.Apply(key, manifestDirUID, account.policy) {
+		differs, e := f.limiter.Apply(ctx, key, manifestDirUID, account.policy)
+		if e != nil {
+			err = e
+			continue
+		}
+		f.accounts[key] = account
+		if differs {
 			changed++
 		}
 	}
 	for key := range f.accounts {
-		if _, ok := accounts[key]; !ok {
-			f.limiter.Purge(key)
-			removed++
+		if _, ok := f.wanted[key]; ok {
+			continue
 		}
+		if _, e := f.limiter.Purge(ctx, key); e != nil {
+			err = e
+			continue
+		}
+		delete(f.accounts, key)
+		removed++
 	}
-	f.accounts = accounts
-	return changed, removed
+	return changed, removed, err
 }
 
 func (f *ManifestDir) tell(n note) {

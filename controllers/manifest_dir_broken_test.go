@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/controllers"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/test/controlplane"
 )
 
@@ -135,7 +136,7 @@ func TestManifestDirThatGoesAwayChangesNothing(t *testing.T) {
 
 func TestManifestDirThatIsMissing(t *testing.T) {
 	_, err := controllers.NewManifestDir(
-		t.Context(), filepath.Join(t.TempDir(), "nope"), limiter.New(limiter.Options{}),
+		t.Context(), filepath.Join(t.TempDir(), "nope"), limiter.New(memory.New(memory.Options{})),
 		(&lines{}).logger(),
 	)
 	if err == nil || !strings.Contains(err.Error(), "nope: no such file or directory") {

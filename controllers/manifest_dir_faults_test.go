@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/controllers"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // Calls that fail, and calls that hang. A file whose calls hang is not followed, others are, and
@@ -98,7 +99,7 @@ func TestManifestDirStopsWhileCallsHang(t *testing.T) {
 						return nil
 					}
 				}
-				f := &folder{t: t, dir: dir, limiter: limiter.New(limiter.Options{}), log: &lines{}}
+				f := &folder{t: t, dir: dir, limiter: limiter.New(memory.New(memory.Options{})), log: &lines{}}
 				for i := range 100 {
 					f.write(fmt.Sprintf("f%d.yaml", i), manifest("f"+strconv.Itoa(i), "1"))
 				}
@@ -149,7 +150,7 @@ func TestManifestDirThatHangsAtTheStart(t *testing.T) {
 		defer cancel()
 		log := &lines{}
 		_, err := controllers.NewPolledManifestDir(
-			ctx, "/", limiter.New(limiter.Options{}), log.logger(),
+			ctx, "/", limiter.New(memory.New(memory.Options{})), log.logger(),
 			controllers.Faults{List: func(string) error { <-over; return nil }},
 		)
 		if !errors.Is(err, context.DeadlineExceeded) || log.count("does not answer") != 1 {

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/controllers"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // folder is a folder of manifests that a limiter follows, inside a synctest bubble: its polls cost
@@ -37,7 +38,7 @@ func inFaultyDir(t *testing.T, faults controllers.Faults, prepare, test func(*fo
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		f := &folder{t: t, dir: dir, limiter: limiter.New(limiter.Options{}), log: &lines{}}
+		f := &folder{t: t, dir: dir, limiter: limiter.New(memory.New(memory.Options{})), log: &lines{}}
 		prepare(f)
 		source, err := controllers.NewPolledManifestDir(
 			t.Context(), dir, f.limiter, f.log.logger(), faults,
@@ -89,30 +90,30 @@ func (f *folder) settles() { f.after(time.Second) }
 func (f *folder) send(name string) {
 	f.t.Helper()
 	key := limiter.Key{Namespace: "n", Name: name}
-	if _, err := f.limiter.Commit(limiter.Instant{}, key, "", 1); err != nil {
+	if _, err := f.limiter.Commit(f.t.Context(), limiter.Instant{}, key, "", 1); err != nil {
 		f.t.Fatal(err)
 	}
 }
 
 func (f *folder) sent(name string) int64 {
 	f.t.Helper()
-	u, err := f.limiter.Usage(limiter.Instant{}, limiter.Key{Namespace: "n", Name: name})
+	u, err := f.limiter.Usage(f.t.Context(), limiter.Instant{}, limiter.Key{Namespace: "n", Name: name})
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return u.Windows[limiter.Minute].Used
+	return u.Window(limiter.Cost, limiter.Minute).Used
 }
 
 // limit is the per-minute limit in force, -1 for an account that is not there.
 func (f *folder) limit(name string) int64 {
-	u, err := f.limiter.Usage(limiter.Instant{}, limiter.Key{Namespace: "n", Name: name})
+	u, err := f.limiter.Usage(f.t.Context(), limiter.Instant{}, limiter.Key{Namespace: "n", Name: name})
 	if errors.Is(err, limiter.ErrAccountNotFound) {
 		return -1
 	}
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return u.Policy.Limits[limiter.Minute]
+	return u.Policy.Limits[limiter.Cost][limiter.Minute]
 }
 
 func (f *folder) want(what, name string, limit int64) {

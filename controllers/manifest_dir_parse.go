@@ -6,7 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 	"github.com/sluice-mail/sluice/manifest"
 )
 

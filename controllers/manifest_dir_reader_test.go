@@ -9,7 +9,8 @@ import (
 
 	"github.com/go-logr/logr"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 )
 
 func writeAccounts(tb testing.TB, dir string, n int) {
@@ -161,15 +162,15 @@ func BenchmarkEdit(b *testing.B) {
 	dir := b.TempDir()
 	writeAccounts(b, dir, 10_000)
 	f, err := newManifestDir(
-		b.Context(), dir, limiter.New(limiter.Options{}), logr.Discard(), realFiles{},
+		b.Context(), dir, limiter.New(memory.New(memory.Options{})), logr.Discard(), realFiles{},
 	)
 	if err != nil {
 		b.Fatal(err)
 	}
-	f.advance(f.first, time.Now(), 0)
+	f.advance(b.Context(), f.first, time.Now(), 0)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		f.advance(
+		f.advance(b.Context(),
 			files{filepath.Join(dir, "a7.yaml"): holding(fmt.Sprintf("a7=%d", i%100+1))},
 			time.Now(), 0,
 		)
@@ -181,13 +182,13 @@ func BenchmarkLoad(b *testing.B) {
 	dir := b.TempDir()
 	writeAccounts(b, dir, 10_000)
 	f, err := newManifestDir(
-		b.Context(), dir, limiter.New(limiter.Options{}), logr.Discard(), realFiles{},
+		b.Context(), dir, limiter.New(memory.New(memory.Options{})), logr.Discard(), realFiles{},
 	)
 	if err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
 		f.state = newDirState()
-		f.advance(f.first, time.Now(), 0)
+		f.advance(b.Context(), f.first, time.Now(), 0)
 	}
 }

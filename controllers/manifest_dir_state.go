@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 const (

@@ -15,7 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // firstList is a cache that has synced, or will never.
@@ -68,7 +69,7 @@ func TestReadinessGate(t *testing.T) {
 			var logged []string
 			note := func(_, line string) { logged = append(logged, line) }
 			log := funcr.New(note, funcr.Options{})
-			first, l := &firstList{names: strings.Fields(c.names)}, limiter.New(limiter.Options{})
+			first, l := &firstList{names: strings.Fields(c.names)}, limiter.New(memory.New(memory.Options{}))
 			gate := newReadinessGate(first, l, log)
 			first.meanwhile = func() {
 				if l.Loaded() {
@@ -109,7 +110,7 @@ func TestReadinessGateFails(t *testing.T) {
 		"nothing is found":        apierrors.NewNotFound(schema.GroupResource{}, ""),
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := limiter.New(limiter.Options{})
+			l := limiter.New(memory.New(memory.Options{}))
 			gate := newReadinessGate(&firstList{err: err}, l, logr.Discard())
 			gate.done(nameOf("n/a"))
 			if got := gate.Start(t.Context()); !errors.Is(got, err) {

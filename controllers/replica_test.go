@@ -22,7 +22,8 @@ import (
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
 	"github.com/sluice-mail/sluice/controllers"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/test/controlplane"
 )
 
@@ -77,7 +78,7 @@ func start(t *testing.T, with ...func(*ctrl.Options)) *replica {
 func startOn(t *testing.T, kube *rest.Config, with ...func(*ctrl.Options)) *replica {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &replica{limiter: limiter.New(limiter.Options{}), log: &lines{}}
+	r := &replica{limiter: limiter.New(memory.New(memory.Options{})), log: &lines{}}
 	scheme, err := controllers.NewScheme()
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +127,7 @@ func (r *replica) waitLoaded(t *testing.T) {
 func (r *replica) waitUsage(t *testing.T, name, what string, want func(limiter.Usage, error) bool) {
 	t.Helper()
 	controlplane.Eventually(t, name+": "+what, func() error {
-		u, err := r.limiter.Usage(limiter.Instant{}, limiter.Key{Namespace: "default", Name: name})
+		u, err := r.limiter.Usage(t.Context(), limiter.Instant{}, limiter.Key{Namespace: "default", Name: name})
 		if !want(u, err) {
 			return fmt.Errorf("usage is %+v, %w", u, err)
 		}
@@ -136,7 +137,7 @@ func (r *replica) waitUsage(t *testing.T, name, what string, want func(limiter.U
 
 func perMinute(n int64) func(limiter.Usage, error) bool {
 	return func(u limiter.Usage, err error) bool {
-		return err == nil && u.Policy.Limits[limiter.Minute] == n
+		return err == nil && u.Policy.Limits[limiter.Cost][limiter.Minute] == n
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	accountac "github.com/sluice-mail/sluice/api/v1alpha1/applyconfiguration/api/v1alpha1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // fieldOwner owns the fields of the status that Sluice applies.

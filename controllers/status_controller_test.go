@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
 	accountac "github.com/sluice-mail/sluice/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 const enforcing = "Enforcing 2 per minute."
@@ -48,7 +49,7 @@ func TestStatusIsOfTheElected(t *testing.T) {
 // TestStatusClaimsNothing wants no status that claims what the limiter does not enforce yet.
 func TestStatusClaimsNothing(t *testing.T) {
 	w := newWritten(t, "status-waits")
-	w.reconciler.limiter.Purge(keyOf(client.ObjectKeyFromObject(w.account)))
+	limitertest.Purge(t, w.reconciler.limiter, keyOf(client.ObjectKeyFromObject(w.account)))
 	w.settles(0)
 	w.enforce()
 	w.settles(1)

@@ -14,7 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/test/controlplane"
 )
 
@@ -43,7 +44,7 @@ func newWritten(t *testing.T, name string) *written {
 	}
 	w := &written{t: t, client: c, events: make(chan string, 100)}
 	w.reconciler = &statusReconciler{
-		limiter: limiter.New(limiter.Options{}),
+		limiter: limiter.New(memory.New(memory.Options{})),
 		events:  &events.FakeRecorder{Events: w.events, Verbose: true},
 		elected: func() bool { return true },
 		client:  interceptor.NewClient(c, interceptor.Funcs{Get: w.get, SubResourceApply: w.apply}),
@@ -102,8 +103,9 @@ func (w *written) delete() {
 // enforce has the limiter enforce what the account says.
 func (w *written) enforce() {
 	w.t.Helper()
-	if _, err := w.account.enforce(w.reconciler.limiter); err != nil {
-		w.t.Fatal(err)
+	_, problem, err := w.account.enforce(w.t.Context(), w.reconciler.limiter)
+	if problem != nil || err != nil {
+		w.t.Fatal(problem, err)
 	}
 }
 

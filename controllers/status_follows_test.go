@@ -25,7 +25,8 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/test/controlplane"
 )
 
@@ -75,7 +76,7 @@ func newFollower(t *testing.T, name string) *follower {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := limiter.New(limiter.Options{})
+	l := limiter.New(memory.New(memory.Options{}))
 	elected := func() bool { return true }
 	notifier := &statusNotifier{limiter: l, elected: elected}
 	gate := newReadinessGate(mgr.GetCache(), l, logr.Discard())

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // requestQueue is the queue of a controller.

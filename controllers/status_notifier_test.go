@@ -8,7 +8,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // TestStatusNotifier tells three times of one account.
@@ -35,7 +36,7 @@ func TestStatusNotifier(t *testing.T) {
 		"a controller that has not begun is not told": {byPriority, true, true, true, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := limiter.New(limiter.Options{})
+			l := limiter.New(memory.New(memory.Options{}))
 			if c.loaded {
 				l.MarkLoaded()
 			}
@@ -80,7 +81,7 @@ func wantNext(t *testing.T, q requestQueue, priority int) {
 func TestStatusNotifierAfterTheEnd(t *testing.T) {
 	q := priorityqueue.New[ctrl.Request]("ended")
 	n := &statusNotifier{
-		limiter: limiter.New(limiter.Options{}), elected: func() bool { return true },
+		limiter: limiter.New(memory.New(memory.Options{})), elected: func() bool { return true },
 	}
 	if err := n.Start(t.Context(), q); err != nil {
 		t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // TestAMessageIDWithAttempts sends a message whose first attempt failed: each attempt has an id of

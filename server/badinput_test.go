@@ -6,7 +6,8 @@ import (
 	"testing"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 // verbs are the calls that take a body.
@@ -312,7 +313,7 @@ func TestFields(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newAPI(t, limiter.Policy{Limits: limiter.Limits{9, 3, 9}}, setup{})
+			a := newAPI(t, limiter.Policy{Limits: limitertest.Limits(9, 3, 9)}, setup{})
 			a.post(c.verb, c.body).wantProblem(c.status, c.kind, c.hint)
 			a.unused()
 		})

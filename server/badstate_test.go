@@ -11,7 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 // TestProblemsOfReservations is about calls that come at the wrong time, or to the wrong account.
@@ -78,8 +79,8 @@ func TestProblemsOfReservations(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newAPI(t, limiter.Policy{Limits: limiter.Limits{100, 10, 1000}}, setup{})
-			a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "other"}, "uid-2",
+			a := newAPI(t, limiter.Policy{Limits: limitertest.Limits(100, 10, 1000)}, setup{})
+			limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "marketing", Name: "other"}, "uid-2",
 				limiter.Policy{})
 			for _, call := range c.before {
 				words := strings.SplitN(call, " ", 3)
@@ -107,7 +108,7 @@ func TestProblemsOfReservations(t *testing.T) {
 // held by both.
 func TestForeignReservations(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
-	a.limiter.Apply(limiter.Key{Namespace: "sales", Name: "newsletter"}, "uid-2", limiter.Policy{})
+	limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "sales", Name: "newsletter"}, "uid-2", limiter.Policy{})
 	a.post("check", `{"id":"a"}`)
 	theirs := "/v1/accounts/sales/newsletter/"
 	commit := request{body: `{"reservation":"a"}`}
@@ -232,7 +233,7 @@ func TestAClientThatLeaves(t *testing.T) {
 
 // TestADrainingReplicaAdmitsNothing, but still counts what was allowed before.
 func TestADrainingReplicaAdmitsNothing(t *testing.T) {
-	a := newAPI(t, limiter.Policy{Limits: limiter.Limits{100, 10, 1000}}, setup{})
+	a := newAPI(t, limiter.Policy{Limits: limitertest.Limits(100, 10, 1000)}, setup{})
 	for _, id := range []string{"a", "b"} {
 		if got := a.post("check", `{"id":"`+id+`"}`); got.status != http.StatusOK {
 			t.Fatalf("%d %s", got.status, got.body)
@@ -266,7 +267,7 @@ func TestAnAccountHasAShareOfTheReservations(t *testing.T) {
 	a.post("check", "").wantProblem(http.StatusServiceUnavailable, "overloaded",
 		"raise --max-reservations-per-account.")
 	other := limiter.Key{Namespace: "marketing", Name: "other"}
-	a.limiter.Apply(other, "uid-2", limiter.Policy{})
+	limitertest.Apply(t, a.limiter, other, "uid-2", limiter.Policy{})
 	got := a.call(request{}.to("/v1/accounts/marketing/other/check"))
 	if got.status != http.StatusOK {
 		t.Errorf("another account: %d %s", got.status, got.body)

@@ -2,7 +2,7 @@ package server
 
 import (
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // A batch as a whole is refused if its JSON is wrong, or if the limiter would refuse every item
@@ -23,7 +23,7 @@ func (s *Server) checkBatch(q *request, r *response) error {
 			if err != nil {
 				return checkResponse{}, err
 			}
-			return s.check(k, &item.CheckRequest, now)
+			return s.check(q.http.Context(), k, &item.CheckRequest, now)
 		})
 }
 
@@ -41,7 +41,7 @@ func (s *Server) commitBatch(q *request, r *response) error {
 			if err != nil {
 				return endResponse{}, err
 			}
-			return s.commit(k, &item.CommitRequest, now)
+			return s.commit(q.http.Context(), k, &item.CommitRequest, now)
 		})
 }
 
@@ -59,7 +59,7 @@ func (s *Server) releaseBatch(q *request, r *response) error {
 			if err != nil {
 				return endResponse{}, err
 			}
-			return s.release(k, &item.ReleaseRequest, now)
+			return s.release(q.http.Context(), k, &item.ReleaseRequest, now)
 		})
 }
 

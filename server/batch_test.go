@@ -9,7 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 // batchLists are the batch calls, and the field that holds their items.
@@ -24,9 +25,9 @@ func (a *api) batch(path, body string) response {
 
 // TestBatchesAreAnsweredInOrder plays a story of batches. Each item sees what those before it did.
 func TestBatchesAreAnsweredInOrder(t *testing.T) {
-	a := newAPI(t, limiter.Policy{Limits: limiter.Limits{2, 0, 0}}, setup{})
-	a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "other"}, "uid-2", limiter.Policy{})
-	a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "suspended"}, "uid-3",
+	a := newAPI(t, limiter.Policy{Limits: limitertest.Limits(2, 0, 0)}, setup{})
+	limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "marketing", Name: "other"}, "uid-2", limiter.Policy{})
+	limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "marketing", Name: "suspended"}, "uid-3",
 		limiter.Policy{Suspended: true, Behavior: limiter.Reject})
 	for i, c := range []struct{ path, body, want string }{
 		{"/v1/check", `{"checks":[

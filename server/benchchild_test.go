@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -13,7 +14,9 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -81,18 +84,21 @@ func benchServer(kind, decision string, accounts int) error {
 
 // decider returns the server as it is run, with accounts that allow or deny all checks.
 func decider(decision string, accounts int) http.Handler {
-	l := limiter.New(limiter.Options{})
+	l := limiter.New(memory.New(memory.Options{}))
 	clock := limiter.StartClock()
-	p := limiter.Policy{Limits: limiter.Limits{1e9, 1e9, 2e9}}
+	p := limiter.Policy{Limits: limitertest.Limits(1e9, 1e9, 2e9)}
 	if decision == "deny" {
-		p.Limits[limiter.Day] = 1
+		p.Limits[limiter.Cost][limiter.Day] = 1
 	}
 	l.MarkLoaded()
+	ctx := context.Background()
 	for i := range accounts {
 		k := limiter.Key{Namespace: "marketing", Name: fmt.Sprintf("newsletter-%06d", i)}
-		l.Apply(k, "uid", p)
+		if _, err := l.Apply(ctx, k, "uid", p); err != nil {
+			panic(err)
+		}
 		if decision == "deny" {
-			if _, err := l.Commit(clock.Now(), k, "", 1); err != nil {
+			if _, err := l.Commit(ctx, clock.Now(), k, "", 1); err != nil {
 				panic(err)
 			}
 		}

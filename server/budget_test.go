@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 // until waits for something that happens soon.
@@ -111,7 +112,7 @@ func TestAnnouncedBytesTakeNoBudget(t *testing.T) {
 func TestResponsesShareABudget(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	for i := range 99 {
-		a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: fmt.Sprint("other-", i)}, "uid",
+		limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "marketing", Name: fmt.Sprint("other-", i)}, "uid",
 			limiter.Policy{})
 	}
 	a.server.SetBudgets(1<<20, 100<<10)
@@ -135,8 +136,8 @@ func TestResponsesShareABudget(t *testing.T) {
 // TestItemsFitTheirBudget wants no response to be larger than what was acquired for it.
 func TestItemsFitTheirBudget(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
-	a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "full"}, "uid",
-		limiter.Policy{Limits: limiter.Limits{1 << 30, 1 << 30, 1 << 30}})
+	limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "marketing", Name: "full"}, "uid",
+		limiter.Policy{Limits: limitertest.Limits(1<<30, 1<<30, 1<<30)})
 	a.call(request{body: `{"cost":1073741824}`}.to("/v1/accounts/marketing/full/commit"))
 	const n = 1000
 	longest := strings.Repeat(`\"`, 255)

@@ -16,7 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -103,10 +105,10 @@ func (a *api) in(t *testing.T) *api {
 
 func (s setup) build(t *testing.T, p limiter.Policy) (*api, *server.Server) {
 	a := &api{
-		t: t, limiter: limiter.New(limiter.Options{MaxReservations: s.maxReservations}),
+		t: t, limiter: limiter.New(memory.New(memory.Options{MaxReservations: s.maxReservations})),
 		registry: prometheus.NewPedanticRegistry(), log: make(chan string, 1000),
 	}
-	a.limiter.Apply(newsletter, "uid-1", p)
+	limitertest.Apply(t, a.limiter, newsletter, "uid-1", p)
 	if !s.unloaded {
 		a.limiter.MarkLoaded()
 	}

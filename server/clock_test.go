@@ -7,7 +7,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -49,7 +50,7 @@ func TestTheYear2038(t *testing.T) {
 			`,"exhausted":[{"window":"minute","limit":1,"used":1,"inFlight":0,` +
 			`"freeAt":"2038-01-19T03:15:07.500Z"}]}`
 	}
-	play(t, limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, []step{
+	play(t, limiter.Policy{Limits: limitertest.Limits(1, 0, 0)}, []step{
 		{
 			until, "check", `{"id":"a","ttlSeconds":1}`,
 			`{"decision":"Allow","remaining":0,"reservation":{"id":"a","cost":1,` +

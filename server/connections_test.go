@@ -14,7 +14,9 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -72,8 +74,8 @@ type once struct{ sent, slowly string }
 
 // cutOff returns how long it takes the server to cut off a client.
 func (o once) cutOff(t *testing.T) time.Duration {
-	l := limiter.New(limiter.Options{})
-	l.Apply(newsletter, "uid-1", limiter.Policy{})
+	l := limiter.New(memory.New(memory.Options{}))
+	limitertest.Apply(t, l, newsletter, "uid-1", limiter.Policy{})
 	l.MarkLoaded()
 	listener := &pipeListener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
 	s := server.HTTPServer(server.New(server.Options{Limiter: l}), logr.Discard())

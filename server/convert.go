@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // This file turns what the limiter says into the words of the API. The limiter speaks of durations
@@ -29,8 +29,8 @@ var outcomes = [...]string{
 // the suspension ends, and a check every minute is no burden.
 const suspendedRetryAfter = 60
 
-// maxWindows is how many windows an account has: minute, hour and day.
-const maxWindows = 3
+// mostExhausted is how many windows are exhausted at most: minute, hour and day.
+const mostExhausted = 3
 
 // checkResponse is the response to a check: what was decided, for which id, and when.
 type checkResponse struct {
@@ -45,8 +45,8 @@ func (c checkResponse) AppendJSON(b []byte) []byte {
 	out := httpv1.CheckResponse{Decision: verdicts[d.Verdict]}
 	switch {
 	case d.Verdict == limiter.Allowed:
-		if remaining, limited := d.Remaining(); limited {
-			out.Remaining = &remaining
+		if d.Limited {
+			out.Remaining = &d.Remaining
 		}
 		expiresAt := httpv1.Time{Time: time.Unix(0, c.now.Wall+int64(d.ExpiresIn))}
 		out.Reservation = &httpv1.Reservation{ID: c.id, Cost: d.Cost, ExpiresAt: expiresAt}
@@ -55,7 +55,7 @@ func (c checkResponse) AppendJSON(b []byte) []byte {
 	default:
 		until, millis := after(c.now, d.RetryAfter)
 		out.DeferredUntil, out.RetryAfterMillis = &until, &millis
-		out.Exhausted = appendExhausted(make([]httpv1.ExhaustedWindow, 0, maxWindows), c.now, d)
+		out.Exhausted = appendExhausted(make([]httpv1.ExhaustedWindow, 0, mostExhausted), c.now, d)
 	}
 	return out.AppendJSON(b)
 }
@@ -75,14 +75,11 @@ func (c checkResponse) RetryAfter() int64 {
 func appendExhausted(
 	to []httpv1.ExhaustedWindow, now limiter.Instant, d *limiter.Decision,
 ) []httpv1.ExhaustedWindow {
-	for i := range d.Windows {
-		w := &d.Windows[i]
-		if !w.Full {
-			continue
-		}
+	for i := range d.Exhausted {
+		w := &d.Exhausted[i]
 		freeAt, _ := after(now, w.FreeIn)
 		to = append(to, httpv1.ExhaustedWindow{
-			Window: limiter.Window(i).String(),
+			Window: w.Window.String(),
 			Limit:  w.Limit, Used: w.Used, InFlight: w.InFlight, FreeAt: freeAt,
 		})
 	}
@@ -116,7 +113,7 @@ func convertUsage(now limiter.Instant, u *limiter.Usage) httpv1.Usage {
 	}
 	for i := range u.Windows {
 		w := &u.Windows[i]
-		window := httpv1.WindowUsage{Window: limiter.Window(i).String(), Used: w.Used}
+		window := httpv1.WindowUsage{Window: w.Window.String(), Used: w.Used}
 		if w.Limit > 0 {
 			remaining := w.Remaining()
 			window.Limit, window.Remaining = &w.Limit, &remaining

@@ -8,7 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 // step is one call about the newsletter, and the response that it must get: the body of a 200, or
@@ -53,7 +54,7 @@ func TestAllow(t *testing.T) {
 		limits limiter.Limits
 		script []step
 	}{
-		"an empty body is a cost of 1, held for two minutes": {limiter.Limits{3, 0, 0}, []step{
+		"an empty body is a cost of 1, held for two minutes": {limitertest.Limits(3, 0, 0), []step{
 			{
 				0, "check", `{"id":"a"}`,
 				`{"decision":"Allow","remaining":2,"reservation":{"id":"a","cost":1,` +
@@ -61,7 +62,7 @@ func TestAllow(t *testing.T) {
 				"",
 			},
 		}},
-		"the cost and the time are those asked for": {limiter.Limits{3, 0, 0}, []step{
+		"the cost and the time are those asked for": {limitertest.Limits(3, 0, 0), []step{
 			{
 				0, "check", `{"id":"a","cost":3,"ttlSeconds":900}`,
 				`{"decision":"Allow","remaining":0,"reservation":{"id":"a","cost":3,` +
@@ -69,7 +70,7 @@ func TestAllow(t *testing.T) {
 				"",
 			},
 		}},
-		"what remains is the least of the windows": {limiter.Limits{9, 4, 6}, []step{
+		"what remains is the least of the windows": {limitertest.Limits(9, 4, 6), []step{
 			{
 				0, "check", `{"id":"a"}`,
 				`{"decision":"Allow","remaining":3,"reservation":{"id":"a","cost":1,` +
@@ -86,7 +87,7 @@ func TestAllow(t *testing.T) {
 			},
 		}},
 		"a check that is repeated gets its reservation, not another": {
-			limiter.Limits{3, 0, 0},
+			limitertest.Limits(3, 0, 0),
 			[]step{
 				{
 					0, "check", `{"id":"a","cost":2}`,
@@ -131,7 +132,7 @@ func TestDeny(t *testing.T) {
 		denied step
 	}{
 		"a defer says when, how long, and for what": {
-			limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, full,
+			limiter.Policy{Limits: limitertest.Limits(1, 0, 0)}, full,
 			step{
 				47655 * time.Millisecond, "check", "",
 				`{"decision":"Defer","deferredUntil":"2000-01-01T00:01:00.000Z",` +
@@ -141,7 +142,7 @@ func TestDeny(t *testing.T) {
 			},
 		},
 		"a reject says the same": {
-			limiter.Policy{Limits: limiter.Limits{1, 0, 0}, Behavior: limiter.Reject}, full,
+			limiter.Policy{Limits: limitertest.Limits(1, 0, 0), Behavior: limiter.Reject}, full,
 			step{
 				48 * time.Second, "check", "",
 				`{"decision":"Reject","deferredUntil":"2000-01-01T00:01:00.000Z",` +
@@ -151,7 +152,7 @@ func TestDeny(t *testing.T) {
 			},
 		},
 		"the last of the exhausted windows to have room decides": {
-			limiter.Policy{Limits: limiter.Limits{1, 2, 1}}, full,
+			limiter.Policy{Limits: limitertest.Limits(1, 2, 1)}, full,
 			step{
 				time.Second, "check", "",
 				`{"decision":"Defer","deferredUntil":"2000-01-02T00:00:00.000Z",` +
@@ -163,7 +164,7 @@ func TestDeny(t *testing.T) {
 			},
 		},
 		"what is in flight might be committed now": {
-			limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, full[:1],
+			limiter.Policy{Limits: limitertest.Limits(1, 0, 0)}, full[:1],
 			step{
 				time.Second, "check", "",
 				`{"decision":"Defer","deferredUntil":"2000-01-01T00:01:01.000Z",` +
@@ -173,7 +174,7 @@ func TestDeny(t *testing.T) {
 			},
 		},
 		"what frees between two milliseconds is told as the one after": {
-			limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, full[:1],
+			limiter.Policy{Limits: limitertest.Limits(1, 0, 0)}, full[:1],
 			step{
 				400 * time.Microsecond, "check", "",
 				`{"decision":"Defer","deferredUntil":"2000-01-01T00:01:00.001Z",` +
@@ -183,7 +184,7 @@ func TestDeny(t *testing.T) {
 			},
 		},
 		"the boundary of a window, if the account wants that": {
-			limiter.Policy{Limits: limiter.Limits{0, 1, 0}, DeferTo: limiter.WindowBoundary}, full,
+			limiter.Policy{Limits: limitertest.Limits(0, 1, 0), DeferTo: limiter.WindowBoundary}, full,
 			step{
 				time.Minute, "check", "",
 				`{"decision":"Defer","deferredUntil":"2000-01-01T01:00:00.000Z",` +

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // patience is how long a test waits for what must happen, before it fails.

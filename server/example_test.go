@@ -1,18 +1,23 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
 func Example() {
-	l := limiter.New(limiter.Options{})
-	l.Apply(limiter.Key{Namespace: "marketing", Name: "newsletter"}, "uid", limiter.Policy{})
+	l := limiter.New(memory.New(memory.Options{}))
+	key := limiter.Key{Namespace: "marketing", Name: "newsletter"}
+	if _, err := l.Apply(context.Background(), key, "uid", limiter.Policy{}); err != nil {
+		panic(err)
+	}
 	l.MarkLoaded()
 	api := httptest.NewServer(server.New(server.Options{Limiter: l}))
 	defer api.Close()

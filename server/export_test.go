@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // Operation is a row of the route table, for tests outside of the package.

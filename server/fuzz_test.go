@@ -12,7 +12,9 @@ import (
 	"testing"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -34,7 +36,7 @@ func FuzzPath(f *testing.F) {
 	}
 	to := newTarget()
 	f.Fuzz(func(t *testing.T, method, target, body string) {
-		to.reset()
+		to.reset(t)
 		r, err := read(method, target, body)
 		if err != nil {
 			return // it would not reach the handler
@@ -69,16 +71,16 @@ type target struct {
 }
 
 func newTarget() *target {
-	l := limiter.New(limiter.Options{})
+	l := limiter.New(memory.New(memory.Options{}))
 	l.MarkLoaded()
 	return &target{limiter: l, handler: server.New(server.Options{Limiter: l})}
 }
 
 // reset begins the newsletter anew.
-func (to *target) reset() {
+func (to *target) reset(t *testing.T) {
 	to.runs++
-	to.limiter.Apply(newsletter, fmt.Sprint("uid-", to.runs),
-		limiter.Policy{Limits: limiter.Limits{3, 3, 3}})
+	limitertest.Apply(t, to.limiter, newsletter, fmt.Sprint("uid-", to.runs),
+		limiter.Policy{Limits: limitertest.Limits(3, 3, 3)})
 }
 
 // read reads a request as net/http would, which refuses what is not HTTP.
@@ -149,7 +151,7 @@ func FuzzID(f *testing.F) {
 		if len(id) > 1000 {
 			return // its body may be too large, and then nobody looks at the id
 		}
-		to.reset()
+		to.reset(t)
 		quoted, err := json.Marshal(id)
 		if err != nil {
 			t.Fatal(err)

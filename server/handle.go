@@ -1,8 +1,10 @@
 package server
 
 import (
+	"context"
+
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // endpoint fills in the response to a request, or returns an error that becomes a problem.
@@ -10,7 +12,7 @@ type endpoint func(*Server, *request, *response) error
 
 // handler is what the API does to one account: it asks the limiter, and returns what to respond.
 type handler[Req any, Resp encoder] func(
-	*Server, limiter.Key, *Req, limiter.Instant) (Resp, error)
+	*Server, context.Context, limiter.Key, *Req, limiter.Instant) (Resp, error)
 
 // encoder is what a handler returns.
 type encoder interface {
@@ -30,7 +32,7 @@ func handle[Req any, Resp encoder, P interface {
 		if err := s.read(q, httpv1.MaxBodyBytes, P(&req)); err != nil {
 			return err
 		}
-		result, err := do(s, q.account, &req, s.clock.Now())
+		result, err := do(s, q.http.Context(), q.account, &req, s.clock.Now())
 		if err != nil {
 			return err
 		}

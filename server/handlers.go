@@ -1,21 +1,22 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 func (s *Server) check(
-	k limiter.Key, req *httpv1.CheckRequest, now limiter.Instant,
+	ctx context.Context, k limiter.Key, req *httpv1.CheckRequest, now limiter.Instant,
 ) (checkResponse, error) {
 	ask, err := s.ask(req)
 	if err != nil {
 		return checkResponse{}, err
 	}
-	d, err := s.limiter.Check(now, k, ask)
+	d, err := s.limiter.Check(ctx, now, k, ask)
 	if err != nil {
 		return checkResponse{}, err
 	}
@@ -24,7 +25,7 @@ func (s *Server) check(
 }
 
 func (s *Server) commit(
-	k limiter.Key, req *httpv1.CommitRequest, now limiter.Instant,
+	ctx context.Context, k limiter.Key, req *httpv1.CommitRequest, now limiter.Instant,
 ) (endResponse, error) {
 	id, err := optionalID("reservation", req.Reservation)
 	if err != nil {
@@ -34,7 +35,7 @@ func (s *Server) commit(
 	if err != nil {
 		return endResponse{}, err
 	}
-	outcome, err := s.limiter.Commit(now, k, id, cost)
+	outcome, err := s.limiter.Commit(ctx, now, k, id, cost)
 	if err != nil {
 		return endResponse{}, err
 	}
@@ -43,13 +44,13 @@ func (s *Server) commit(
 }
 
 func (s *Server) release(
-	k limiter.Key, req *httpv1.ReleaseRequest, now limiter.Instant,
+	ctx context.Context, k limiter.Key, req *httpv1.ReleaseRequest, now limiter.Instant,
 ) (endResponse, error) {
 	id, err := optionalID("reservation", req.Reservation)
 	if err != nil {
 		return endResponse{}, err
 	}
-	outcome, err := s.limiter.Release(now, k, id)
+	outcome, err := s.limiter.Release(ctx, now, k, id)
 	if err != nil {
 		return endResponse{}, err
 	}
@@ -59,7 +60,7 @@ func (s *Server) release(
 
 func (s *Server) usage(q *request, r *response) error {
 	now := s.clock.Now()
-	u, err := s.limiter.Usage(now, q.account)
+	u, err := s.limiter.Usage(q.http.Context(), now, q.account)
 	if err != nil {
 		return err
 	}

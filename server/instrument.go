@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // slow is how long a request may take without a line in the log.

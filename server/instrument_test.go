@@ -14,7 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -66,7 +67,7 @@ func TestLog(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newBubble(t, limiter.Policy{}, setup{})
-			a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "suspended"}, "uid-2",
+			limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "marketing", Name: "suspended"}, "uid-2",
 				limiter.Policy{Suspended: true})
 			a.call(c.request)
 			if diff := cmp.Diff(c.want, a.logged()); diff != "" {
@@ -102,8 +103,8 @@ func TestSlowRequestsAreLogged(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	a := newBubble(t, limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, setup{})
-	a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: "suspended"}, "uid-2",
+	a := newBubble(t, limiter.Policy{Limits: limitertest.Limits(1, 0, 0)}, setup{})
+	limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "marketing", Name: "suspended"}, "uid-2",
 		limiter.Policy{Suspended: true, Behavior: limiter.Reject})
 	a.post("check", `{"id":"a"}`)
 	a.post("check", "")

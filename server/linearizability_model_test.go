@@ -10,7 +10,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // The model: the API of one account, if calls came one after the other. A history lasts
@@ -123,7 +123,7 @@ func (l modelAccount) find(id string) (held int, past reservation) {
 
 // room returns the least that remains in any limited window.
 func (l modelAccount) room() (remaining int64, limited bool) {
-	for _, limit := range l.policy.Limits {
+	for _, limit := range l.policy.Limits[limiter.Cost][limiter.Minute:] {
 		if left := max(0, limit-l.used-l.inFlight()); limit > 0 && (!limited || left < remaining) {
 			remaining, limited = left, true
 		}
@@ -175,7 +175,7 @@ func (l modelAccount) check(id string, cost int64) (modelAccount, modelResponse)
 	case past.id != "", i >= 0 && l.held[i].cost != cost:
 		return l, problem(httpv1.ReservationConflict)
 	case i < 0:
-		for _, limit := range l.policy.Limits {
+		for _, limit := range l.policy.Limits[limiter.Cost][limiter.Minute:] {
 			if limit > 0 && cost > limit {
 				return l, problem(httpv1.CostExceedsLimit)
 			}
@@ -193,7 +193,7 @@ func (l modelAccount) check(id string, cost int64) (modelAccount, modelResponse)
 // deny returns the denial of a cost, if there is a window into which it does not fit.
 func (l modelAccount) deny(cost int64) modelResponse {
 	a := modelResponse{status: 200, decision: l.behavior()}
-	for w, limit := range l.policy.Limits {
+	for w, limit := range l.policy.Limits[limiter.Cost][limiter.Minute:] {
 		if limit > 0 && l.used+l.inFlight()+cost > limit {
 			a.waits = true
 			a.windows[w] = modelWindow{
@@ -247,7 +247,7 @@ func (l modelAccount) usage() modelResponse {
 	a := modelResponse{
 		status: 200, decision: l.behavior(), suspended: l.policy.Suspended, inFlight: l.inFlight(),
 	}
-	for w, limit := range l.policy.Limits {
+	for w, limit := range l.policy.Limits[limiter.Cost][limiter.Minute:] {
 		a.windows[w] = modelWindow{listed: true, used: l.used}
 		if limit > 0 {
 			a.windows[w].limit, a.windows[w].remaining = limit, max(0, limit-l.used-a.inFlight)

@@ -6,7 +6,8 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 // none is the response to apply and purge: there is none.
@@ -18,7 +19,7 @@ func took(from, to int64, c call, s modelResponse) porcupine.Operation {
 }
 
 func limitOf(n int64) call {
-	return call{verb: "apply", policy: limiter.Policy{Limits: limiter.Limits{n, 0, 0}}}
+	return call{verb: "apply", policy: limiter.Policy{Limits: limitertest.Limits(n, 0, 0)}}
 }
 
 func about(verb, id string) call { return call{verb: verb, id: id} }

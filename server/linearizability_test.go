@@ -19,7 +19,9 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -93,30 +95,30 @@ func program(r *rand.Rand) [][]call {
 
 func drawPolicy(r *rand.Rand) limiter.Policy {
 	p := limiter.Policy{Behavior: limiter.Behavior(r.IntN(2)), Suspended: r.IntN(10) == 0}
-	for w := range p.Limits {
-		p.Limits[w] = r.Int64N(40)
+	for w := limiter.Minute; w <= limiter.Day; w++ {
+		p.Limits[limiter.Cost][w] = r.Int64N(40)
 	}
 	return p
 }
 
 // record plays a program, all callers at once, and returns the responses and their times.
 func record(t *testing.T, program [][]call) (history []porcupine.Operation) {
-	l := limiter.New(limiter.Options{})
+	l := limiter.New(memory.New(memory.Options{}))
 	l.MarkLoaded()
 	handler := server.New(server.Options{Limiter: l})
 	var setup []*pending
 	for n := range accounts {
 		setup = append(setup,
-			prepare(l, handler, 0, call{
+			prepare(t, l, handler, 0, call{
 				account: n, verb: "apply",
-				policy: limiter.Policy{Limits: limiter.Limits{5, 10, 20}},
+				policy: limiter.Policy{Limits: limitertest.Limits(5, 10, 20)},
 			}))
 	}
 	parts := [][]*pending{setup}
 	for n, calls := range program {
 		var part []*pending
 		for _, c := range calls {
-			part = append(part, prepare(l, handler, n, c))
+			part = append(part, prepare(t, l, handler, n, c))
 		}
 		parts = append(parts, part)
 	}
@@ -146,7 +148,7 @@ type pending struct {
 	do       func()
 }
 
-func prepare(l *limiter.Limiter, handler http.Handler, client int, c call) *pending {
+func prepare(t *testing.T, l *limiter.Limiter, handler http.Handler, client int, c call) *pending {
 	key := limiter.Key{Namespace: "n", Name: fmt.Sprint("account-", c.account)}
 	p := &pending{
 		Operation: porcupine.Operation{ClientId: client, Input: c},
@@ -154,9 +156,9 @@ func prepare(l *limiter.Limiter, handler http.Handler, client int, c call) *pend
 	}
 	switch c.verb {
 	case "apply":
-		p.do = func() { l.Apply(key, "uid", c.policy) }
+		p.do = func() { limitertest.Apply(t, l, key, "uid", c.policy) }
 	case "purge":
-		p.do = func() { l.Purge(key) }
+		p.do = func() { limitertest.Purge(t, l, key) }
 	default:
 		r := c.request(key)
 		p.do = func() { handler.ServeHTTP(p.recorder, r) }

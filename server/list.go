@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 func (s *Server) list(q *request, r *response) error {
@@ -19,7 +19,9 @@ func (s *Server) list(q *request, r *response) error {
 		return errResponses
 	}
 	now := s.clock.Now()
-	usages, more, err := s.limiter.List(now, page.namespace, page.after, page.limit)
+	usages, more, err := s.limiter.List(
+		q.http.Context(), now, page.namespace, page.after, page.limit,
+	)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -118,7 +119,7 @@ func errorID(p httpv1.Problem) string {
 
 // TestInternalErrorsOfItems wants the same for the items of a batch.
 func TestInternalErrorsOfItems(t *testing.T) {
-	l := limiter.New(limiter.Options{})
+	l := limiter.New(memory.New(memory.Options{}))
 	l.MarkLoaded()
 	var lines []string
 	log := funcr.NewJSON(func(line string) { lines = append(lines, line) }, funcr.Options{})

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,8 @@ import (
 
 	"github.com/go-logr/logr"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -27,8 +29,10 @@ func panicChild() (is bool) {
 		return false
 	}
 	log := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, nil))
-	l := limiter.New(limiter.Options{})
-	l.Apply(newsletter, "uid-1", limiter.Policy{})
+	l := limiter.New(memory.New(memory.Options{}))
+	if _, err := l.Apply(context.Background(), newsletter, "uid-1", limiter.Policy{}); err != nil {
+		panic(err)
+	}
 	l.MarkLoaded()
 	handlers := map[string]http.Handler{
 		"the API": server.NewBefore(server.Options{Limiter: l, Log: log}, "check", swordfish),

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"sync"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // exchange is a request and its response. Exchanges are pooled, with the buffers of both.

@@ -10,7 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 // pooledRequest is a request with its response.
@@ -84,15 +85,15 @@ func batchOf(accounts ...string) request {
 func TestResponsesShareNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock stands still
 		const minute = limiter.Minute
-		ten := limiter.Policy{Limits: limiter.Limits{minute: 10}}
+		ten := limiter.Policy{Limits: limiter.Limits{limiter.Cost: {minute: 10}}}
 		a := newBubble(t, ten, setup{maxReservations: 2})
 		for name, p := range map[string]limiter.Policy{
 			"free":      {},
 			"suspended": {Suspended: true},
-			"full":      {Limits: limiter.Limits{minute: 1}},
-			"fuller":    {Limits: limiter.Limits{1, 1, 1}, Behavior: limiter.Reject},
+			"full":      {Limits: limiter.Limits{limiter.Cost: {minute: 1}}},
+			"fuller":    {Limits: limitertest.Limits(1, 1, 1), Behavior: limiter.Reject},
 		} {
-			a.limiter.Apply(limiter.Key{Namespace: "marketing", Name: name}, "uid-"+name, p)
+			limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "marketing", Name: name}, "uid-"+name, p)
 		}
 		for _, before := range []request{
 			askAbout("newsletter/check", `{"id":"unsent"}`),

@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // problems tells which problem each error of the limiter or of reading a request is, and what the

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 	"github.com/sluice-mail/sluice/server"
 )
 

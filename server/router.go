@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // router finds what serves a request. http.ServeMux would redirect unclean paths in plain text,

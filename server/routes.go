@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
 )
 
 // route is one operation of the API. The name is the operationId in openapi.yaml.

@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 // waits are the three ways in which a denial says how long to wait. Each returns when to come back.
@@ -36,11 +37,11 @@ var waits = map[string]func(t *testing.T, d httpv1.CheckResponse, header string)
 func TestWhoWaitsAsToldIsAllowed(t *testing.T) {
 	fractions := []time.Duration{0, 1, 999_999, 999_500_000}
 	for name, limits := range map[string]limiter.Limits{
-		"a minute":             {1, 0, 0},
-		"an hour":              {0, 1, 0},
-		"a day":                {0, 0, 1},
-		"all of them":          {1, 1, 1},
-		"the day, room before": {2, 2, 1},
+		"a minute":             limitertest.Limits(1, 0, 0),
+		"an hour":              limitertest.Limits(0, 1, 0),
+		"a day":                limitertest.Limits(0, 0, 1),
+		"all of them":          limitertest.Limits(1, 1, 1),
+		"the day, room before": limitertest.Limits(2, 2, 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, sent := range fractions {
@@ -90,7 +91,7 @@ func waitAsTold(
 // TestTheNextSlotIsOne wants a check at the nextSlot of the usage to be allowed.
 func TestTheNextSlotIsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newBubble(t, limiter.Policy{Limits: limiter.Limits{1, 0, 0}}, setup{})
+		a := newBubble(t, limiter.Policy{Limits: limitertest.Limits(1, 0, 0)}, setup{})
 		time.Sleep(1_234_567)
 		a.post("commit", "")
 		time.Sleep(7_654_321)

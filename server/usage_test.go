@@ -11,7 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 func TestUsage(t *testing.T) {
@@ -34,7 +35,7 @@ func TestUsage(t *testing.T) {
 			},
 		},
 		"a window with room has no time, and a full one says when": {
-			limiter.Policy{Limits: limiter.Limits{2, 0, 9}},
+			limiter.Policy{Limits: limitertest.Limits(2, 0, 9)},
 			[]step{
 				{0, "commit", "", `{"outcome":"Unreserved"}`, ""},
 				{
@@ -55,7 +56,7 @@ func TestUsage(t *testing.T) {
 			},
 		},
 		"the earliest slot is that of the last full window, whatever deferTo says": {
-			limiter.Policy{Limits: limiter.Limits{1, 1, 0}, DeferTo: limiter.WindowBoundary},
+			limiter.Policy{Limits: limitertest.Limits(1, 1, 0), DeferTo: limiter.WindowBoundary},
 			[]step{
 				{time.Second, "commit", "", `{"outcome":"Unreserved"}`, ""},
 				{
@@ -71,7 +72,7 @@ func TestUsage(t *testing.T) {
 			},
 		},
 		"more than the limit was sent, and nothing remains": {
-			limiter.Policy{Limits: limiter.Limits{2, 0, 0}},
+			limiter.Policy{Limits: limitertest.Limits(2, 0, 0)},
 			[]step{
 				{0, "commit", `{"cost":5}`, `{"outcome":"Unreserved"}`, ""},
 				{
@@ -108,7 +109,7 @@ func TestList(t *testing.T) {
 	for _, namespace := range []string{"sales", "sales-eu"} {
 		for i := range 5 {
 			k := limiter.Key{Namespace: namespace, Name: fmt.Sprint("account-", i)}
-			a.limiter.Apply(k, "uid", limiter.Policy{Limits: limiter.Limits{1, 2, 3}})
+			limitertest.Apply(t, a.limiter, k, "uid", limiter.Policy{Limits: limitertest.Limits(1, 2, 3)})
 			all = append(all, k.Namespace+"/"+k.Name)
 		}
 	}

@@ -15,7 +15,8 @@ import (
 
 	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/client/sluice"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -124,7 +125,7 @@ func TestABatchOfNothingIsAnswered(t *testing.T) {
 func TestListsComeInPages(t *testing.T) {
 	l := newLimiter(limiter.Policy{})
 	for i := range 2*httpv1.MaxPageSize + 1 {
-		l.Apply(limiter.Key{Namespace: "tenants", Name: fmt.Sprintf("t-%05d", i)}, "uid",
+		limitertest.Apply(t, l, limiter.Key{Namespace: "tenants", Name: fmt.Sprintf("t-%05d", i)}, "uid",
 			limiter.Policy{})
 	}
 	requests := 0

@@ -12,7 +12,9 @@ import (
 
 	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/client/sluice"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -130,7 +132,7 @@ func TestProblemsOfAServer(t *testing.T) {
 		limiter *limiter.Limiter
 		want    error
 	}{
-		"not loaded":           {limiter.New(limiter.Options{}), sluice.ErrNotReady},
+		"not loaded":           {limiter.New(memory.New(memory.Options{})), sluice.ErrNotReady},
 		"no reservations left": {limiterWithoutReservations(t), sluice.ErrOverloaded},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,8 +152,8 @@ func TestProblemsOfAServer(t *testing.T) {
 // limiterWithoutReservations may hold one reservation, and holds it.
 func limiterWithoutReservations(t *testing.T) *limiter.Limiter {
 	t.Helper()
-	l := limiter.New(limiter.Options{MaxReservations: 1})
-	l.Apply(key, "uid", limiter.Policy{})
+	l := limiter.New(memory.New(memory.Options{MaxReservations: 1}))
+	limitertest.Apply(t, l, key, "uid", limiter.Policy{})
 	l.MarkLoaded()
 	c := newClient(t, url, sluice.Options{Transport: direct(server.New(server.Options{Limiter: l}))})
 	if _, err := c.Check(t.Context(), account, httpv1.CheckRequest{}); err != nil {

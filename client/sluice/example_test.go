@@ -8,14 +8,18 @@ import (
 
 	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/client/sluice"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
 func Example() {
-	l := limiter.New(limiter.Options{})
+	l := limiter.New(memory.New(memory.Options{}))
 	newsletter := limiter.Key{Namespace: "marketing", Name: "newsletter"}
-	l.Apply(newsletter, "uid", limiter.Policy{Limits: limiter.Limits{limiter.Minute: 1}})
+	policy := limiter.Policy{Limits: limiter.Limits{limiter.Cost: {limiter.Minute: 1}}}
+	if _, err := l.Apply(context.Background(), newsletter, "uid", policy); err != nil {
+		panic(err)
+	}
 	l.MarkLoaded()
 	api := httptest.NewServer(server.New(server.Options{Limiter: l}))
 	defer api.Close()

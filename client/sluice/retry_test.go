@@ -11,7 +11,9 @@ import (
 
 	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/client/sluice"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -67,8 +69,8 @@ func TestWhatIsRepeated(t *testing.T) {
 // TestARetryAfterIsKept waits for a server that loads its limits.
 func TestARetryAfterIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := limiter.New(limiter.Options{})
-		l.Apply(key, "uid", limiter.Policy{})
+		l := limiter.New(memory.New(memory.Options{}))
+		limitertest.Apply(t, l, key, "uid", limiter.Policy{})
 		time.AfterFunc(1500*time.Millisecond, l.MarkLoaded)
 		requests, began := 0, time.Now()
 		c := newClient(t, url,

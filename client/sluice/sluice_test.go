@@ -1,6 +1,7 @@
 package sluice_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -10,7 +11,8 @@ import (
 
 	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/client/sluice"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -21,13 +23,15 @@ var (
 )
 
 func perMinute(n int64) limiter.Policy {
-	return limiter.Policy{Limits: limiter.Limits{limiter.Minute: n}}
+	return limiter.Policy{Limits: limiter.Limits{limiter.Cost: {limiter.Minute: n}}}
 }
 
 // newLimiter is a real limiter with the account.
 func newLimiter(p limiter.Policy) *limiter.Limiter {
-	l := limiter.New(limiter.Options{})
-	l.Apply(key, "uid", p)
+	l := limiter.New(memory.New(memory.Options{}))
+	if _, err := l.Apply(context.Background(), key, "uid", p); err != nil {
+		panic(err)
+	}
 	l.MarkLoaded()
 	return l
 }

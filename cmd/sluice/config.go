@@ -10,7 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -44,7 +44,7 @@ func (c *config) register(flags *pflag.FlagSet) {
 		"where to serve /metrics")
 	flags.DurationVar(&c.reservationTTL, "reservation-ttl", server.DefaultReservationTTL,
 		"how long a slot is held if the check does not say, 1s to 15m")
-	flags.IntVar(&c.maxReservations, "max-reservations", limiter.DefaultMaxReservations,
+	flags.IntVar(&c.maxReservations, "max-reservations", memory.DefaultMaxReservations,
 		"how many reservations may be outstanding, over all accounts")
 	flags.IntVar(&c.maxPerAccount, "max-reservations-per-account", 0,
 		"how many of them one account may hold (default: a quarter of them, and at least 1000)")
@@ -108,8 +108,8 @@ func (c *config) validate() error {
 	return nil
 }
 
-func (c *config) limiterOptions() limiter.Options {
-	return limiter.Options{
+func (c *config) storeOptions() memory.Options {
+	return memory.Options{
 		MaxReservations:           c.maxReservations,
 		MaxReservationsPerAccount: c.maxPerAccount,
 	}

@@ -25,7 +25,8 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluice-mail/sluice/controllers"
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -74,8 +75,9 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	log.Info("sluice is starting", "version", version)
-	l, clock := limiter.New(c.limiterOptions()), limiter.StartClock()
-	servers, err := c.servers(ctx, l, clock, log)
+	store, clock := memory.New(c.storeOptions()), limiter.StartClock()
+	l := limiter.New(store)
+	servers, err := c.servers(ctx, l, alive(store, clock), clock, log)
 	if err != nil {
 		return err
 	}
@@ -89,8 +91,8 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 	for _, s := range servers {
 		group.Go(func() error { return s.Start(running) })
 	}
-	group.Go(func() error { l.RunSweep(running, clock); return nil })
-	group.Go(func() error { l.RunExpiry(running, clock); return nil })
+	group.Go(func() error { store.RunSweep(running, clock); return nil })
+	group.Go(func() error { store.RunExpiry(running, clock); return nil })
 	group.Go(func() error {
 		select {
 		case <-l.Opened():
@@ -128,7 +130,8 @@ func waitFor(ctx context.Context, group *errgroup.Group) error {
 
 // servers opens the three addresses.
 func (c *config) servers(
-	ctx context.Context, l *limiter.Limiter, clock limiter.Clock, log logr.Logger,
+	ctx context.Context, l *limiter.Limiter, alive func() error, clock limiter.Clock,
+	log logr.Logger,
 ) ([]*manager.Server, error) {
 	// The API's own metrics, besides those of the process and of the controllers.
 	registry := prometheus.NewRegistry()
@@ -140,7 +143,7 @@ func (c *config) servers(
 		Registry:       registry,
 		Log:            log,
 	})
-	health := server.Health(alive(l, clock), ready(ctx, l))
+	health := server.Health(alive, ready(ctx, l))
 	metricsHandler := promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{})
 	timeout := shutdownTimeout
 	var servers []*manager.Server
@@ -183,10 +186,11 @@ func ready(ctx context.Context, l *limiter.Limiter) func() error {
 }
 
 // alive returns what /healthz asks: the error says why the process should be restarted.
-func alive(l *limiter.Limiter, clock limiter.Clock) func() error {
+func alive(store *memory.Store, clock limiter.Clock) func() error {
 	return func() error {
-		since := time.Duration(clock.Now().Mono - l.LastSweep())
-		if since <= sweepTimeout {
+		last := store.LastSweep()
+		since := time.Duration(clock.Now().Mono - last)
+		if last == 0 || since <= sweepTimeout { // 0: it has not started
 			return nil
 		}
 		return fmt.Errorf("the sweep over the accounts has not come round for %s",

@@ -1,14 +1,17 @@
 package memory_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 )
 
-// BenchmarkCheckCommit is the cost of one check and its commit, all three windows limited, by an account that sends
-// 1,000,000 a day.
+// BenchmarkCheckCommit is the cost of one check and its commit, all three windows limited, by an
+// account that sends 1,000,000 a day.
 func BenchmarkCheckCommit(b *testing.B) {
 	one := pairs(b, 1_000_000, false)
 	b.ReportAllocs()
@@ -17,25 +20,32 @@ func BenchmarkCheckCommit(b *testing.B) {
 	}
 }
 
-func checkAndCommit(b *testing.B, l *limiter.Limiter, now limiter.Instant, id string) {
+func checkAndCommit(b *testing.B, l *limitertest.Harness, now limiter.Instant, id string) {
 	checkAndCommitAt(b, l, account, now, id)
 }
 
-func checkAndCommitAt(b testing.TB, l *limiter.Limiter, key limiter.Key, now limiter.Instant, id string) {
-	d, err := l.Check(now, key, limiter.Ask{ID: id, Cost: 1, TTL: 2 * time.Minute})
+var ctx = context.Background()
+
+func checkAndCommitAt(
+	b testing.TB,
+	l *limitertest.Harness,
+	key limiter.Key,
+	now limiter.Instant,
+	id string,
+) {
+	d, err := l.Limiter.Check(ctx, now, key, limiter.Ask{ID: id, Cost: 1, TTL: 2 * time.Minute})
 	if err != nil || d.Verdict != limiter.Allowed {
 		b.Error(d, err)
 	}
-	if _, err := l.Commit(now, key, id, 0); err != nil {
+	if _, err := l.Limiter.Commit(ctx, now, key, id, 0); err != nil {
 		b.Error(err)
 	}
 }
 
 // withHistory is a limiter whose account has sent steadily for two days.
-func withHistory(b *testing.B, sends int, pause int64) (*limiter.Limiter, limiter.Instant) {
-	l := limiter.New(limiter.Options{})
-	l.MarkLoaded()
-	l.Apply(account, "uid", limiter.Policy{Limits: limits(1<<30, 1<<30, 1<<30)})
+func withHistory(b *testing.B, sends int, pause int64) (*limitertest.Harness, limiter.Instant) {
+	l := limitertest.New(b, memory.New(memory.Options{}))
+	l.Apply(account, "uid", limiter.Policy{Limits: limitertest.Limits(1<<30, 1<<30, 1<<30)})
 	var now limiter.Instant
 	for range 2 * sends {
 		now.Mono += pause
@@ -48,10 +58,9 @@ func withHistory(b *testing.B, sends int, pause int64) (*limiter.Limiter, limite
 
 // BenchmarkDenied is the cost of a denial, with its earliest slot, from a full history.
 func BenchmarkDenied(b *testing.B) {
-	l := limiter.New(limiter.Options{})
-	l.MarkLoaded()
+	l := limitertest.New(b, memory.New(memory.Options{}))
 	const sends = 1_000_000
-	l.Apply(account, "uid", limiter.Policy{Limits: limits(sends, sends, sends)})
+	l.Apply(account, "uid", limiter.Policy{Limits: limitertest.Limits(sends, sends, sends)})
 	var now limiter.Instant
 	for range sends {
 		now.Mono += int64(24*time.Hour) / sends
@@ -59,9 +68,10 @@ func BenchmarkDenied(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	ask := limiter.Ask{ID: "x", Cost: 1, TTL: time.Minute}
 	b.ReportAllocs()
 	for b.Loop() {
-		d, err := l.Check(now, account, limiter.Ask{ID: "x", Cost: 1, TTL: time.Minute})
+		d, err := l.Limiter.Check(ctx, now, account, ask)
 		if err != nil || d.Verdict != limiter.Deferred {
 			b.Fatal(d, err)
 		}

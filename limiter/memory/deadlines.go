@@ -5,9 +5,11 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/sluice-mail/sluice/limiter"
 )
 
-// expiryPause is the least time between two rounds of [Limiter.RunExpiry]. It bounds what a burst
+// expiryPause is the least time between two rounds of [Store.RunExpiry]. It bounds what a burst
 // of deadlines costs in wake-ups, and what a call can find left to expire: what fell due within it.
 const expiryPause = time.Millisecond
 
@@ -94,61 +96,60 @@ func (d *deadlines) first() (at int64, ok bool) {
 // Expire counts as sent, at their deadlines, the reservations of all accounts whose deadlines have
 // passed. No decision depends on it, as every call does the same for its own account; it leaves
 // calls less to do. One account is locked at a time, and never for long.
-func (l *Limiter) Expire(now Instant) {
+func (s *Store) Expire(now limiter.Instant) {
 	for {
-		w, due := l.deadlines.popDue(now.Mono)
+		w, due := s.deadlines.popDue(now.Mono)
 		if !due {
 			return
 		}
-		for !l.expireStep(w, now.Mono) {
+		for !s.expireStep(w, now.Mono) {
 			runtime.Gosched()
 		}
 	}
 }
 
 // expireStep expires some of what is due of an account, and reports whether nothing is left.
-func (l *Limiter) expireStep(w wakeUp, now int64) (done bool) {
+func (s *Store) expireStep(w wakeUp, now int64) (done bool) {
 	a := w.account
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.purged || a.wakeAt != w.at {
 		return true // a sooner wake-up was added since, and has been served
 	}
-	n, done := a.advanceBy(now, sweepStep)
-	l.freed(a, n)
-	if done {
-		a.wakeAt = 0
-		if at, ok := a.nextDeadline(); ok {
-			l.wakeBy(a, at)
-		}
+	if !a.advance(now, sweepStep) {
+		return false
 	}
-	return done
+	a.wakeAt = 0
+	if r := a.reservations; r.count() > 0 {
+		s.wakeBy(a, r.outstanding.nextDeadline())
+	}
+	return true
 }
 
 // wakeBy wakes the account at a deadline, or sooner. The caller has locked it.
-func (l *Limiter) wakeBy(a *account, deadline int64) {
+func (s *Store) wakeBy(a *account, deadline int64) {
 	if a.wakeAt == 0 || deadline < a.wakeAt {
 		a.wakeAt = deadline
-		l.deadlines.push(wakeUp{deadline, a})
+		s.deadlines.push(wakeUp{deadline, a})
 	}
 }
 
-// RunExpiry calls [Limiter.Expire] whenever deadlines fall due, until the context ends. One is
+// RunExpiry calls [Store.Expire] whenever deadlines fall due, until the context ends. One is
 // enough.
-func (l *Limiter) RunExpiry(ctx context.Context, clock Clock) {
+func (s *Store) RunExpiry(ctx context.Context, clock limiter.Clock) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-l.deadlines.sooner:
+		case <-s.deadlines.sooner:
 		case <-timer.C:
 		}
 		now := clock.Now()
-		l.Expire(now)
+		s.Expire(now)
 		pause := SweepInterval
-		if at, ok := l.deadlines.first(); ok {
+		if at, ok := s.deadlines.first(); ok {
 			pause = max(expiryPause, time.Duration(at-now.Mono))
 		}
 		timer.Reset(pause)

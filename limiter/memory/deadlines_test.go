@@ -11,22 +11,30 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
 )
 
 // reserving is a loaded limiter with one account without limits, and a function that makes it hold
 // a reservation.
 func reserving(t testing.TB) (
-	l *Limiter, k Key, reserve func(now time.Duration, id string, ttl time.Duration),
+	s *Store, l *limitertest.Harness, k limiter.Key,
+	reserve func(now time.Duration, id string, ttl time.Duration),
 ) {
 	t.Helper()
-	l = New(Options{MaxReservationsPerAccount: DefaultMaxReservations})
-	k = Key{Namespace: "n", Name: "a"}
-	l.MarkLoaded()
-	l.Apply(k, "uid", Policy{})
-	return l, k, func(now time.Duration, id string, ttl time.Duration) {
+	s = New(Options{MaxReservationsPerAccount: DefaultMaxReservations})
+	l = limitertest.New(t, s)
+	k = limiter.Key{Namespace: "n", Name: "a"}
+	l.Apply(k, "uid", limiter.Policy{})
+	return s, l, k, func(now time.Duration, id string, ttl time.Duration) {
 		t.Helper()
-		d, err := l.Check(Instant{Mono: int64(now)}, k, Ask{ID: id, Cost: 1, TTL: ttl})
-		if err != nil || d.Verdict != Allowed {
+		d, err := l.Check(
+			limiter.Instant{Mono: int64(now)},
+			k,
+			limiter.Ask{ID: id, Cost: 1, TTL: ttl},
+		)
+		if err != nil || d.Verdict != limiter.Allowed {
 			t.Fatal(d, err)
 		}
 	}
@@ -37,16 +45,16 @@ func reserving(t testing.TB) (
 // 1/8192 of its length.
 func TestManyDeadlinesDueInOneCall(t *testing.T) {
 	t.Parallel()
-	for name, expireBy := range map[string]func(*Limiter, Instant){
-		"a call":  func(*Limiter, Instant) {},
-		"a sweep": (*Limiter).Sweep,
-		"expiry":  (*Limiter).Expire,
+	for name, expireBy := range map[string]func(*limitertest.Harness, limiter.Instant){
+		"a call":  func(*limitertest.Harness, limiter.Instant) {},
+		"a sweep": (*limitertest.Harness).Sweep,
+		"expiry":  (*limitertest.Harness).Expire,
 	} {
 		for _, n := range []int{30_000, 60_000, 100_000} {
 			for _, spread := range []time.Duration{10 * time.Minute, 30 * time.Hour} {
 				t.Run(fmt.Sprintf("%d within %s by %s", n, spread, name), func(t *testing.T) {
 					t.Parallel()
-					l, k, reserve := reserving(t)
+					_, l, k, reserve := reserving(t)
 					random := rand.New(rand.NewPCG(1, uint64(n)))
 					deadlines := make([]int64, n)
 					for i := range deadlines {
@@ -59,20 +67,28 @@ func TestManyDeadlinesDueInOneCall(t *testing.T) {
 						i, _ := slices.BinarySearch(deadlines, at+1)
 						return int64(i)
 					}
-					for _, later := range []time.Duration{0, time.Second, time.Hour, 24 * time.Hour} {
+					wait := []time.Duration{0, time.Second, time.Hour, 24 * time.Hour}
+					for _, later := range wait {
 						at := spread + later
-						now := Instant{Mono: int64(at)}
+						now := limiter.Instant{Mono: int64(at)}
 						expireBy(l, now)
 						u, err := l.Usage(now, k)
 						if err != nil || u.InFlight != 0 {
 							t.Fatalf("%d are in flight, %v", u.InFlight, err)
 						}
-						for w := range Window(windowCount) {
-							length := windowLengths[w]
+						for _, w := range u.Windows {
+							length := lengths[w.Window]
 							least := upTo(now.Mono) - upTo(now.Mono-length)
 							most := upTo(now.Mono) - upTo(now.Mono-length-length/8192)
-							if got := u.Windows[w].Used; got < least || got > most {
-								t.Errorf("%s after the checks the %s counts %d, want %d to %d", at, w, got, least, most)
+							if got := w.Used; got < least || got > most {
+								t.Errorf(
+									"%s after the checks the %s counts %d, want %d to %d",
+									at,
+									w.Window,
+									got,
+									least,
+									most,
+								)
 							}
 						}
 					}
@@ -87,13 +103,13 @@ func TestManyDeadlinesDueInOneCall(t *testing.T) {
 func TestReservationsExpireOnTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, k, reserve := reserving(t)
-		other := Key{Namespace: "n", Name: "b"}
-		l.Apply(other, "uid", Policy{})
-		clock := StartClock()
+		s, l, k, reserve := reserving(t)
+		other := limiter.Key{Namespace: "n", Name: "b"}
+		l.Apply(other, "uid", limiter.Policy{})
+		clock := limiter.StartClock()
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
-		go l.RunExpiry(ctx, clock)
+		go s.RunExpiry(ctx, clock)
 		now := func() time.Duration { return time.Duration(clock.Now().Mono) }
 		held := func(when string, want int) {
 			t.Helper()
@@ -106,7 +122,8 @@ func TestReservationsExpireOnTime(t *testing.T) {
 		reserve(now(), "late", 10*time.Second)
 		reserve(now(), "soon", time.Second) // sooner than what it waits for
 		reserve(now(), "committed", 5*time.Second)
-		if _, err := l.Check(clock.Now(), other, Ask{ID: "other", Cost: 1, TTL: 3 * time.Second}); err != nil {
+		ask := limiter.Ask{ID: "other", Cost: 1, TTL: 3 * time.Second}
+		if _, err := l.Check(clock.Now(), other, ask); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second - 1)
@@ -125,7 +142,7 @@ func TestReservationsExpireOnTime(t *testing.T) {
 		time.Sleep(time.Second + expiryPause)
 		held("after a reservation of an account that had none", 0)
 		u, err := l.Usage(clock.Now(), k)
-		if err != nil || u.Windows[Minute].Used != 4 {
+		if err != nil || u.Window(limiter.Cost, limiter.Minute).Used != 4 {
 			t.Errorf("the usage is %+v, %v", u, err)
 		}
 	})
@@ -135,23 +152,23 @@ func TestReservationsExpireOnTime(t *testing.T) {
 // not with what they send.
 func TestWakeUpsAreFew(t *testing.T) {
 	t.Parallel()
-	l, k, reserve := reserving(t)
+	s, l, k, reserve := reserving(t)
 	const ttl = 2 * time.Minute
 	var now time.Duration
 	for i := range 100_000 {
 		now += 10 * time.Millisecond
 		id := strconv.Itoa(i)
 		reserve(now, id, ttl-time.Duration(i%3)*time.Second)
-		if _, err := l.Commit(Instant{Mono: int64(now)}, k, id, 0); err != nil {
+		if _, err := l.Commit(limiter.Instant{Mono: int64(now)}, k, id, 0); err != nil {
 			t.Fatal(err)
 		}
-		l.Expire(Instant{Mono: int64(now)})
-		if n := len(l.deadlines.heap); n > 6 {
+		l.Expire(limiter.Instant{Mono: int64(now)})
+		if n := len(s.deadlines.heap); n > 6 {
 			t.Fatalf("after %d checks and commits of one account there are %d wake-ups", i+1, n)
 		}
 	}
-	l.Expire(Instant{Mono: int64(now + ttl)})
-	if n := len(l.deadlines.heap); n != 0 {
+	l.Expire(limiter.Instant{Mono: int64(now + ttl)})
+	if n := len(s.deadlines.heap); n != 0 {
 		t.Errorf("nothing is outstanding, and there are %d wake-ups", n)
 	}
 }
@@ -188,19 +205,24 @@ func TestDeadlinesComeInOrder(t *testing.T) {
 func TestLastSweep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, _, _ := reserving(t)
-		clock := StartClock()
+		s := New(Options{})
+		clock := limiter.StartClock()
+		start := clock.Now().Mono
 		ctx, stop := context.WithCancel(t.Context())
-		go l.RunSweep(ctx, clock)
+		go s.RunSweep(ctx, clock)
+		synctest.Wait()
+		if at := s.LastSweep(); at != start {
+			t.Errorf("when it begins, the last sweep was at %d, want %d", at, start)
+		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if at := time.Duration(l.LastSweep()); at != time.Minute {
+		if at := time.Duration(s.LastSweep() - start); at != time.Minute {
 			t.Errorf("the last sweep was at %s, want 1m", at)
 		}
 		stop()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if at := time.Duration(l.LastSweep()); at != time.Minute {
+		if at := time.Duration(s.LastSweep() - start); at != time.Minute {
 			t.Errorf("the last sweep was at %s, after sweeps had ended", at)
 		}
 	})
@@ -227,20 +249,20 @@ func BenchmarkDeadlinesDue(b *testing.B) {
 
 func callsWhileDue(b *testing.B, n int, within time.Duration) {
 	b.Helper()
-	l, busy, reserve := reserving(b)
-	idle := Key{Namespace: "n", Name: "idle"}
-	l.Apply(idle, "uid", Policy{})
+	s, l, busy, reserve := reserving(b)
+	idle := limiter.Key{Namespace: "n", Name: "idle"}
+	l.Apply(idle, "uid", limiter.Policy{})
 	random := rand.New(rand.NewPCG(1, 1))
 	for i := range n {
 		reserve(0, strconv.Itoa(i), 1+time.Duration(random.Int64N(int64(within))))
 	}
 	runtime.GC()
-	clock := StartClock()
+	clock := limiter.StartClock()
 	ctx, stop := context.WithCancel(b.Context())
 	defer stop()
-	go l.RunExpiry(ctx, clock)
+	go s.RunExpiry(ctx, clock)
 	var callers sync.WaitGroup
-	for name, k := range map[string]Key{"": busy, "idle-": idle} {
+	for name, k := range map[string]limiter.Key{"": busy, "idle-": idle} {
 		callers.Go(func() {
 			var took []time.Duration
 			tick := time.NewTicker(time.Millisecond)

@@ -1,22 +1,23 @@
-// Package memory is the exact sliding-window limiter at the heart of Sluice.
+// Package memory is the exact engine: a [limiter.Store] that keeps everything in memory, in
+// integers, so that at every instant, for every limited window W of an account,
 //
-// It decides whether a mail account may send now, holds the slot of each allowed send until the caller commits or
-// releases it, and remembers a day of sends per account, so that at every instant, for every limited window W,
+//	stamped in (now-W, now]  +  outstanding  <=  limit
 //
-//	cost stamped in (now-W, now]  +  cost of outstanding reservations  <=  limit
-//
-// Everything is in memory and in integers. Time is an argument: each call takes the [Instant] at which it happens, so
-// every test is a timeline; [Limiter.RunExpiry] and [Limiter.RunSweep] alone wait for time to pass. Only the standard
-// library is imported.
+// Time is an argument: each call takes the [limiter.Instant] at which it happens, so that every
+// test is a timeline. [Store.RunExpiry] and [Store.RunSweep] alone wait for time to pass. Only the
+// standard library and package limiter are imported.
 //
 // The files, from the inside out:
 //
-//   - history.go: the committed sends of one account, with a running total per window.
-//   - reservations.go: the reservations of one account: those outstanding (outstanding.go, found through id_table.go), and the
-//     ids that ended lately (ended_ids.go).
-//   - account.go: the decision: one account's policy, history and reservations under one lock.
-//   - account_map.go: name to account, read without a lock; key_order.go: the names in order, for lists.
+//   - history.go: the sends of one account, as running sums; where its windows slide.
+//   - merging.go: how a history stays within its bounds.
+//   - message_sums.go: running sums of messages, where they differ from those of cost.
+//   - reservations.go: the reservations of one account: those outstanding (outstanding.go), and the
+//     ids of those that ended lately (ended_ids.go). Both find ids by the tables of id_table.go.
+//   - account.go: one account under one lock, and how it comes to the present.
+//   - check.go, commit.go, usage.go: what calls do to it.
 //   - reservation_cap.go: the bound on the outstanding reservations of all accounts together.
 //   - deadlines.go: reservations become sends when they fall due, also if nobody asks.
-//   - limiter.go, usage.go, sweep.go, stats.go: the calls that the rest of Sluice makes.
+//   - sweep.go: memory that nobody needs any more is given back.
+//   - store.go: the accounts, and what they share.
 package memory

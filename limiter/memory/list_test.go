@@ -4,14 +4,16 @@ import (
 	"fmt"
 	"testing"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 )
 
 // BenchmarkList compares a page of 100 from the middle of 300,000 accounts with the same from
 // 1,000.
 func BenchmarkList(b *testing.B) {
 	pages := func(accounts int) func(n int) {
-		l, keys := crowd(0, accounts)
+		l, keys := crowd(b, 0, accounts)
 		middle := keys[accounts/2]
 		return func(n int) {
 			for range n {
@@ -28,9 +30,10 @@ func BenchmarkList(b *testing.B) {
 // TestListPagesThroughChange pages through accounts of which others come and go meanwhile: those
 // that stay are listed once each, in order.
 func TestListPagesThroughChange(t *testing.T) {
-	l := limiter.New(limiter.Options{})
-	l.MarkLoaded()
-	key := func(i int) limiter.Key { return limiter.Key{Namespace: "n", Name: fmt.Sprintf("%05d", i)} }
+	l := limitertest.New(t, memory.New(memory.Options{}))
+	key := func(i int) limiter.Key {
+		return limiter.Key{Namespace: "n", Name: fmt.Sprintf("%05d", i)}
+	}
 	const n = 3000
 	for i := range n {
 		l.Apply(key(i), "uid", limiter.Policy{})

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestMain has the random tests look at more than rapid's hundred cases, unless -rapid.checks says otherwise.
+// TestMain has the random tests look at more than rapid's hundred cases, unless -rapid.checks says
+// otherwise.
 func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "10000"); err != nil {
 		panic(err)

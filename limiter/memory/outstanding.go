@@ -4,26 +4,29 @@ package memory
 type reservation struct {
 	deadline int64
 	cost     int32
-	// prev and next link the reservations in the order of their checks; due is the place in the heap of deadlines.
+	// prev and next link the reservations in the order of their checks; due is the place in the
+	// heap of deadlines.
 	prev, next int32
 	due        int32
 }
 
-// outstanding is the outstanding reservations of one account: by id, by age, and by deadline. It does no locking.
+// outstanding is the outstanding reservations of one account: by id, by age, and by deadline. It
+// does no locking.
 type outstanding struct {
 	all  []reservation
 	byID idTable // the places are those in all
 	free int32   // the first of the unused places, linked by next
 	// oldest and newest are the ends of the list by age, none if it is empty.
 	oldest, newest int32
-	due            []int32 // a binary heap of places, soonest deadline first
+	due            []int32 // a binary heap of places, the soonest deadline first
 	cost           int64   // of all together
 }
 
 // initialCapacity is how many reservations there is room for at first.
 const initialCapacity = 8
 
-// initialBlock is that initialBlock, which an account uses at every call, in one allocation: see TestAccountsShareNoCacheLine.
+// initialBlock is the first memory of an account's reservations, which it uses at every call, in
+// one allocation: see TestAccountsShareNoCacheLine.
 type initialBlock struct {
 	all   [initialCapacity]reservation
 	ids   [initialCapacity]idHash
@@ -32,124 +35,131 @@ type initialBlock struct {
 }
 
 func newOutstanding() outstanding {
-	r := new(initialBlock)
+	b := new(initialBlock)
 	return outstanding{
-		all: r.all[:0], byID: newIDTable(r.ids[:0], r.slots[:]), due: r.due[:0],
+		all: b.all[:0], byID: newIDTable(b.ids[:0], b.slots[:]), due: b.due[:0],
 		free: none, oldest: none, newest: none,
 	}
 }
 
-func (h *outstanding) count() int { return len(h.due) }
+func (o *outstanding) count() int { return len(o.due) }
 
-// add holds a reservation under an id that is not held.
-func (h *outstanding) add(id idHash, cost, deadline int64) {
-	r := reservation{deadline: deadline, cost: int32(cost), prev: h.newest, next: none, due: int32(len(h.due))}
-	place := h.free
+// add adds a reservation under an id that is not outstanding.
+func (o *outstanding) add(id idHash, cost, deadline int64) {
+	r := reservation{
+		deadline: deadline, cost: int32(cost), prev: o.newest, next: none, due: int32(len(o.due)),
+	}
+	place := o.free
 	if place != none {
-		h.free = h.all[place].next
-		h.all[place] = r
+		o.free = o.all[place].next
+		o.all[place] = r
 	} else {
-		place = int32(len(h.all))
-		h.all = append(h.all, r)
+		place = int32(len(o.all))
+		o.all = append(o.all, r)
 	}
-	h.byID.add(id, place)
-	if h.newest == none {
-		h.oldest = place
+	o.byID.add(id, place)
+	if o.newest == none {
+		o.oldest = place
 	} else {
-		h.all[h.newest].next = place
+		o.all[o.newest].next = place
 	}
-	h.newest = place
-	h.due = append(h.due, place)
-	h.siftUp(len(h.due) - 1)
-	h.cost += cost
+	o.newest = place
+	o.due = append(o.due, place)
+	o.siftUp(len(o.due) - 1)
+	o.cost += cost
 }
 
 // remove removes the reservation at a place and returns what it was.
-func (h *outstanding) remove(place int32) (id idHash, r reservation) {
-	id, r = h.byID.ids[place], h.all[place]
-	h.byID.remove(place)
+func (o *outstanding) remove(place int32) (id idHash, r reservation) {
+	id, r = o.byID.ids[place], o.all[place]
+	o.byID.remove(place)
 	if r.prev == none {
-		h.oldest = r.next
+		o.oldest = r.next
 	} else {
-		h.all[r.prev].next = r.next
+		o.all[r.prev].next = r.next
 	}
 	if r.next == none {
-		h.newest = r.prev
+		o.newest = r.prev
 	} else {
-		h.all[r.next].prev = r.prev
+		o.all[r.next].prev = r.prev
 	}
-	h.heapRemove(int(r.due))
-	h.cost -= int64(r.cost)
-	h.all[place].next = h.free
-	h.free = place
+	o.heapRemove(int(r.due))
+	o.cost -= int64(r.cost)
+	o.all[place].next = o.free
+	o.free = place
 	return id, r
 }
 
-// nextExpired is the place whose deadline comes next, if that is by now; otherwise none.
-func (h *outstanding) nextExpired(now int64) int32 {
-	if len(h.due) == 0 || h.all[h.due[0]].deadline > now {
+// nextExpired returns the place of the reservation whose deadline comes next, if that has passed,
+// or none.
+func (o *outstanding) nextExpired(now int64) int32 {
+	if len(o.due) == 0 || o.nextDeadline() > now {
 		return none
 	}
-	return h.due[0]
+	return o.due[0]
 }
 
-// maxMoved bounds how many reservations a shrink moves, and so for how long it keeps the account's callers waiting.
+// nextDeadline returns the deadline that comes next. There must be one.
+func (o *outstanding) nextDeadline() int64 { return o.all[o.due[0]].deadline }
+
+// maxMoved bounds how many reservations a shrink moves, and so how long the account's callers wait.
 const maxMoved = 4096
 
 // shrink gives back what a burst needed and no longer does.
-func (h *outstanding) shrink() {
-	if n := h.count(); len(h.all) <= initialCapacity || n >= len(h.all)/4 || n > maxMoved {
+func (o *outstanding) shrink() {
+	if n := o.count(); len(o.all) <= initialCapacity || n >= len(o.all)/4 || n > maxMoved {
 		return
 	}
 	smaller := newOutstanding()
-	for place := h.oldest; place != none; place = h.all[place].next {
-		smaller.add(h.byID.ids[place], int64(h.all[place].cost), h.all[place].deadline)
+	for place := o.oldest; place != none; place = o.all[place].next {
+		smaller.add(o.byID.ids[place], int64(o.all[place].cost), o.all[place].deadline)
 	}
-	*h = smaller
+	*o = smaller
 }
 
-// The heap. Most callers use one TTL, so that a new deadline is the latest and stays where it is appended.
+// The heap. Most callers use one TTL, so that a new deadline is the latest and stays where it is
+// appended.
 
-func (h *outstanding) sooner(a, b int) bool {
-	return h.all[h.due[a]].deadline < h.all[h.due[b]].deadline
+func (o *outstanding) sooner(a, b int) bool {
+	return o.all[o.due[a]].deadline < o.all[o.due[b]].deadline
 }
 
-func (h *outstanding) swap(a, b int) {
-	h.due[a], h.due[b] = h.due[b], h.due[a]
-	h.all[h.due[a]].due, h.all[h.due[b]].due = int32(a), int32(b)
+func (o *outstanding) swap(a, b int) {
+	o.due[a], o.due[b] = o.due[b], o.due[a]
+	o.all[o.due[a]].due, o.all[o.due[b]].due = int32(a), int32(b)
 }
 
-func (h *outstanding) siftUp(k int) {
-	for k > 0 && h.sooner(k, (k-1)/2) {
-		h.swap(k, (k-1)/2)
+func (o *outstanding) siftUp(k int) {
+	for k > 0 && o.sooner(k, (k-1)/2) {
+		o.swap(k, (k-1)/2)
 		k = (k - 1) / 2
 	}
 }
 
-func (h *outstanding) siftDown(k int) {
+func (o *outstanding) siftDown(k int) {
 	for {
 		child := 2*k + 1
-		if child >= len(h.due) {
+		if child >= len(o.due) {
 			return
 		}
-		if child+1 < len(h.due) && h.sooner(child+1, child) {
+		if child+1 < len(o.due) && o.sooner(child+1, child) {
 			child++
 		}
-		if !h.sooner(child, k) {
+		if !o.sooner(child, k) {
 			return
 		}
-		h.swap(k, child)
+		o.swap(k, child)
 		k = child
 	}
 }
 
-// heapRemove takes the k-th element out of the heap.
-func (h *outstanding) heapRemove(k int) {
-	last := len(h.due) - 1
-	h.swap(k, last)
-	h.due = h.due[:last]
+// heapRemove removes the k-th element of the heap.
+func (o *outstanding) heapRemove(k int) {
+	last := len(o.due) - 1
+	o.swap(k, last)
+	o.due = o.due[:last]
 	if k < last {
-		h.siftDown(k)
-		h.siftUp(k)
+		o.siftDown(k)
+		o.siftUp(k)
 	}
 }

@@ -11,11 +11,13 @@ import (
 
 	"golang.org/x/time/rate"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 )
 
-// Machines are shared and noisy, so what matters is compared side by side: a slice of the one, a slice of the other, and
-// so on in one run. The metrics are
+// Machines are shared and noisy, so what matters is compared side by side: a slice of the one, a
+// slice of the other, and so on in one run. The metrics are
 //
 //	ns/op      of the subject
 //	ref-ns/op  of the reference
@@ -47,8 +49,8 @@ func sideBySide(b *testing.B, reference, subject func(n int)) {
 	b.ReportMetric(ratios[len(ratios)/2], "ratio")
 }
 
-// pairs makes checks and their commits at an account that has sent so many in the last day: as many a day, or all at one
-// instant.
+// pairs makes checks and their commits at an account that has sent so many in the last day: as many
+// a day, or all at one instant.
 func pairs(b *testing.B, sends int, instant bool) func(n int) {
 	b.Helper()
 	pause := int64(24*time.Hour) / int64(sends)
@@ -73,18 +75,24 @@ func pairs(b *testing.B, sends int, instant bool) func(n int) {
 	}
 }
 
-// BenchmarkHistory compares an account that has sent 1,000,000 in the last day with one that has sent 10. "instant" keeps
-// the clock still, so that nothing differs but the history: both sides remember the most ids there can be. "steady" lets
-// time pass so that as much leaves the day as is added; there the one account also remembers the 10,000 ids of the last
-// 15 minutes, and the other none.
+// BenchmarkHistory compares an account that has sent 1,000,000 in the last day with one that has
+// sent 10. "instant" keeps the clock still, so that nothing differs but the history: both sides
+// remember the most ids there can be. "steady" lets time pass so that as much leaves the day as is
+// added; there the one account also remembers the 10,000 ids of the last 15 minutes, and the other
+// none.
 func BenchmarkHistory(b *testing.B) {
 	for name, instant := range map[string]bool{"instant": true, "steady": false} {
-		b.Run(name, func(b *testing.B) { sideBySide(b, pairs(b, 10, instant), pairs(b, 1_000_000, instant)) })
+		b.Run(
+			name,
+			func(b *testing.B) {
+				sideBySide(b, pairs(b, 10, instant), pairs(b, 1_000_000, instant))
+			},
+		)
 	}
 }
 
-// BenchmarkTokenBucket compares a check and its commit, three exact windows and a reservation, with two AllowN of
-// golang.org/x/time/rate: one window of a token bucket each.
+// BenchmarkTokenBucket compares a check and its commit, three exact windows and a reservation, with
+// two AllowN of golang.org/x/time/rate: one window of a token bucket each.
 func BenchmarkTokenBucket(b *testing.B) {
 	bucket := rate.NewLimiter(rate.Limit(1e6), 1<<30)
 	at := time.Now()
@@ -100,18 +108,18 @@ func BenchmarkTokenBucket(b *testing.B) {
 	}, pairs(b, 1_000_000, false))
 }
 
-// BenchmarkCores compares two cores, each at accounts of its own, with one. A ratio of 0.5 is twice the throughput; the
-// ratio of "arithmetic", which shares nothing at all, is what the machine can do at that time.
+// BenchmarkCores compares two cores, each at accounts of its own, with one. A ratio of 0.5 is twice
+// the throughput; the ratio of "arithmetic", which shares nothing at all, is what the machine can
+// do at that time.
 func BenchmarkCores(b *testing.B) {
-	l := limiter.New(limiter.Options{})
-	l.MarkLoaded()
+	l := limitertest.New(b, memory.New(memory.Options{}))
 	worker := func(name string) func(n int) {
 		key := limiter.Key{Namespace: "n", Name: name}
-		l.Apply(key, "uid", limiter.Policy{Limits: limits(1<<30, 1<<30, 1<<30)})
+		l.Apply(key, "uid", limiter.Policy{Limits: limitertest.Limits(1<<30, 1<<30, 1<<30)})
 		var since limiter.Instant
 		var next int
 		return func(n int) {
-			now, i := since, next // the workers' variables may be neighbours: what a loop writes is its own
+			now, i := since, next // neighbours in memory perhaps: what a loop writes is its own
 			for range n {
 				now.Mono += int64(time.Second)
 				checkAndCommitAt(b, l, key, now, mailIDs[i])
@@ -134,7 +142,7 @@ func BenchmarkCores(b *testing.B) {
 		"arithmetic": {arithmetic, arithmetic},
 	} {
 		b.Run(name, func(b *testing.B) {
-			const chunk = 50 // a slice is too short to be worth two goroutines: each does so many of them
+			const chunk = 50 // so many slices: one is too short to be worth two goroutines
 			sideBySide(b, func(n int) { workers[0](chunk * n) }, func(n int) {
 				var group sync.WaitGroup
 				for _, work := range workers {

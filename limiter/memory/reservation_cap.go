@@ -4,18 +4,19 @@ import "sync/atomic"
 
 const (
 	stripes  = 64 // how many stripes a semaphore has
-	maxBatch = 16 // how many permits a stripe gets at a time
+	maxBatch = 16 // how many permits a stripe gets at a time, at most
 )
 
-// semaphore bounds the outstanding reservations of all accounts together. Each check takes one and each commit gives one
-// back, on every core at once, so a single counter would be what they all wait for. Instead the semaphore is dealt out to
-// parts, a few at a time, and an account always turns to the same part. The bound is exact: what other parts hold idle
-// is taken back from them before anybody is refused.
+// semaphore is a striped counter of permits. Each check acquires one and each commit releases one,
+// on every core at once, so a single counter would be what they all wait for. Instead permits go to
+// stripes, a batch at a time, and an account always turns to the same stripe. The bound is exact:
+// before anybody is refused, the spare permits of all stripes are tried. See
+// docs/design/0005-striped-reservation-cap.md.
 type semaphore struct {
 	stripes [stripes]stripe
 	max     int64
 	batch   int64
-	pool    atomic.Int64 // what is not dealt out
+	pool    atomic.Int64 // permits that no stripe has
 }
 
 type stripe struct {
@@ -23,65 +24,59 @@ type stripe struct {
 	_     [120]byte // see TestAccountsShareNoCacheLine
 }
 
-func newSemaphore(limit int64) *semaphore {
-	q := &semaphore{max: limit, batch: min(maxBatch, max(1, limit/(stripes*maxBatch)))}
-	q.pool.Store(limit)
-	return q
+func newSemaphore(permits int64) *semaphore {
+	s := &semaphore{max: permits, batch: min(maxBatch, max(1, permits/(stripes*maxBatch)))}
+	s.pool.Store(permits)
+	return s
 }
 
-// tryAcquire takes one, for an account of this part, and says whether there was one.
-func (q *semaphore) tryAcquire(part uint8) bool {
-	spare := &q.stripes[part%stripes].spare
+// tryAcquire acquires a permit, for an account of this stripe, and reports whether there was one.
+func (s *semaphore) tryAcquire(stripe uint8) bool {
+	spare := &s.stripes[stripe%stripes].spare
 	if decrement(spare) {
 		return true
 	}
-	for {
-		left := q.pool.Load()
-		if left == 0 {
-			break
-		}
-		if n := min(left, q.batch); q.pool.CompareAndSwap(left, left-n) {
+	for left := s.pool.Load(); left > 0; left = s.pool.Load() {
+		n := min(left, s.batch)
+		if s.pool.CompareAndSwap(left, left-n) {
 			spare.Add(n - 1)
 			return true
 		}
 	}
-	for i := range q.stripes {
-		if decrement(&q.stripes[i].spare) {
+	for i := range s.stripes {
+		if decrement(&s.stripes[i].spare) {
 			return true
 		}
 	}
 	return false
 }
 
-// decrement decrements a counter that is above zero.
+// decrement decrements a counter that is above zero, and reports whether it was.
 func decrement(n *atomic.Int64) bool {
-	for {
-		left := n.Load()
-		if left == 0 {
-			return false
-		}
+	for left := n.Load(); left > 0; left = n.Load() {
 		if n.CompareAndSwap(left, left-1) {
 			return true
 		}
 	}
+	return false
 }
 
-// release gives n back, from an account of this part. A part keeps no more than two deals.
-func (q *semaphore) release(part uint8, n int64) {
-	spare := &q.stripes[part%stripes].spare
-	for left := spare.Add(n); left > 2*q.batch; left = spare.Load() {
-		if spare.CompareAndSwap(left, q.batch) {
-			q.pool.Add(left - q.batch)
+// release releases n permits, from an account of this stripe. A stripe keeps at most two batches.
+func (s *semaphore) release(stripe uint8, n int64) {
+	spare := &s.stripes[stripe%stripes].spare
+	for left := spare.Add(n); left > 2*s.batch; left = spare.Load() {
+		if spare.CompareAndSwap(left, s.batch) {
+			s.pool.Add(left - s.batch)
 			return
 		}
 	}
 }
 
-// inUse is how many are inUse. While others take and give it is about right.
-func (q *semaphore) inUse() int64 {
-	left := q.pool.Load()
-	for i := range q.stripes {
-		left += q.stripes[i].spare.Load()
+// inUse returns how many permits are acquired. While others acquire and release it is about right.
+func (s *semaphore) inUse() int64 {
+	left := s.pool.Load()
+	for i := range s.stripes {
+		left += s.stripes[i].spare.Load()
 	}
-	return max(0, q.max-left)
+	return max(0, s.max-left)
 }

@@ -1,23 +1,29 @@
 package memory_test
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	limiter "github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/memory"
 )
+
+var account = limiter.Key{Namespace: "marketing", Name: "newsletter"}
+
+func perMinute(n int64) limiter.Policy { return limiter.Policy{Limits: limitertest.Limits(n, 0, 0)} }
 
 // crowd is a limiter of so many accounts without limits, each of which may hold all reservations
 // there may be.
-func crowd(maxReservations, accounts int) (*limiter.Limiter, []limiter.Key) {
-	l := limiter.New(limiter.Options{
+func crowd(t limitertest.TB, maxReservations, accounts int) (*limitertest.Harness, []limiter.Key) {
+	l := limitertest.New(t, memory.New(memory.Options{
 		MaxReservations:           maxReservations,
-		MaxReservationsPerAccount: limiter.DefaultMaxReservations + 1,
-	})
-	l.MarkLoaded()
+		MaxReservationsPerAccount: memory.DefaultMaxReservations + 1,
+	}))
 	keys := make([]limiter.Key, accounts)
 	for i := range keys {
 		keys[i] = limiter.Key{Namespace: "n", Name: fmt.Sprint(i)}
@@ -32,9 +38,13 @@ func TestG9ReservationsAreBoundedExactly(t *testing.T) {
 	for _, bound := range []int{1, 63, 64, 1000, 100_000} {
 		for _, accounts := range []int{1, 100} {
 			t.Run(fmt.Sprintf("%d over %d accounts", bound, accounts), func(t *testing.T) {
-				l, keys := crowd(bound, accounts)
+				l, keys := crowd(t, bound, accounts)
 				check := func(i int) error {
-					_, err := l.Check(limiter.Instant{}, keys[i%accounts], limiter.Ask{ID: fmt.Sprint(i), Cost: 1, TTL: time.Minute})
+					_, err := l.Check(
+						limiter.Instant{},
+						keys[i%accounts],
+						limiter.Ask{ID: fmt.Sprint(i), Cost: 1, TTL: time.Minute},
+					)
 					return err
 				}
 				for round := range 2 {
@@ -43,14 +53,16 @@ func TestG9ReservationsAreBoundedExactly(t *testing.T) {
 							t.Fatalf("reservation %d: %v", i, err)
 						}
 					}
-					if err := check(-1 + (round+1)*1_000_000); err != limiter.ErrOverloaded { //nolint:errorlint // returned as it is
+					err := check(-1 + (round+1)*1_000_000)
+					if !errors.Is(err, limiter.ErrOverloaded) {
 						t.Fatalf("one more than the bound: %v", err)
 					}
 					if n := l.Stats().Reservations; n != bound {
 						t.Errorf("%d are outstanding, want %d", n, bound)
 					}
 					for i := range bound {
-						if _, err := l.Release(limiter.Instant{}, keys[(i+round*bound)%accounts], ""); err != nil {
+						key := keys[(i+round*bound)%accounts]
+						if _, err := l.Release(limiter.Instant{}, key, ""); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -66,7 +78,7 @@ func TestG9ReservationsAreBoundedExactly(t *testing.T) {
 // TestG9ReservationsAreBoundedUnderLoad has many callers take and give at the bound.
 func TestG9ReservationsAreBoundedUnderLoad(t *testing.T) {
 	const bound = 100
-	l, keys := crowd(bound, 20)
+	l, keys := crowd(t, bound, 20)
 	var outstanding atomic.Int64
 	var over atomic.Bool
 	var group sync.WaitGroup
@@ -74,7 +86,8 @@ func TestG9ReservationsAreBoundedUnderLoad(t *testing.T) {
 		group.Go(func() {
 			for i := range 5000 {
 				key, id := keys[(g*7+i)%len(keys)], fmt.Sprint(g, "-", i)
-				if _, err := l.Check(limiter.Instant{}, key, limiter.Ask{ID: id, Cost: 1, TTL: time.Minute}); err != nil {
+				ask := limiter.Ask{ID: id, Cost: 1, TTL: time.Minute}
+				if _, err := l.Check(limiter.Instant{}, key, ask); err != nil {
 					continue // there is no room
 				}
 				if outstanding.Add(1) > bound {
@@ -83,7 +96,9 @@ func TestG9ReservationsAreBoundedUnderLoad(t *testing.T) {
 				if i%3 != 0 {
 					continue // stays outstanding for now
 				}
-				outstanding.Add(-1) // counted down before it is given back, so that the count is never too high
+				outstanding.Add(
+					-1,
+				) // counted down before it is given back, so that the count is never too high
 				if _, err := l.Commit(limiter.Instant{}, key, id, 0); err != nil {
 					t.Error(err)
 				}
@@ -102,11 +117,12 @@ func TestG9ReservationsAreBoundedUnderLoad(t *testing.T) {
 // TestSweepOfManyExpired has more expire at once than a sweep takes in one step, at deadlines of
 // their own.
 func TestSweepOfManyExpired(t *testing.T) {
-	l, keys := crowd(0, 1)
+	l, keys := crowd(t, 0, 1)
 	const n = 10_000
 	for i := range n {
 		ttl := time.Duration((i*7919)%n+1) * time.Millisecond
-		if _, err := l.Check(limiter.Instant{}, keys[0], limiter.Ask{ID: fmt.Sprint(i), Cost: 1, TTL: ttl}); err != nil {
+		ask := limiter.Ask{ID: fmt.Sprint(i), Cost: 1, TTL: ttl}
+		if _, err := l.Check(limiter.Instant{}, keys[0], ask); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,7 +133,8 @@ func TestSweepOfManyExpired(t *testing.T) {
 	// They were sent one each millisecond from 1 ms on, so half of them have left the minute 5 s
 	// after its first.
 	u, err := l.Usage(limiter.Instant{Mono: int64(time.Minute + 5*time.Second)}, keys[0])
-	if err != nil || u.Windows[limiter.Minute].Used != n/2 || u.Windows[limiter.Hour].Used != n {
+	if err != nil || u.Window(limiter.Cost, limiter.Minute).Used != n/2 ||
+		u.Window(limiter.Cost, limiter.Hour).Used != n {
 		t.Errorf("the usage is %+v, %v", u, err)
 	}
 }
@@ -125,21 +142,26 @@ func TestSweepOfManyExpired(t *testing.T) {
 // TestOneAccountCannotHoldAll: an account whose callers never commit leaves room for the others.
 func TestOneAccountCannotHoldAll(t *testing.T) {
 	for name, c := range map[string]struct {
-		options limiter.Options
+		options memory.Options
 		share   int
 	}{
-		"a quarter":               {limiter.Options{MaxReservations: 8000}, 2000},
-		"a thousand at the least": {limiter.Options{MaxReservations: 2000}, 1000},
-		"as much as is said":      {limiter.Options{MaxReservations: 2000, MaxReservationsPerAccount: 7}, 7},
+		"a quarter":               {memory.Options{MaxReservations: 8000}, 2000},
+		"a thousand at the least": {memory.Options{MaxReservations: 2000}, 1000},
+		"as much as is said": {
+			memory.Options{MaxReservations: 2000, MaxReservationsPerAccount: 7}, 7,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := limiter.New(c.options)
-			l.MarkLoaded()
+			l := limitertest.New(t, memory.New(c.options))
 			greedy, other := limiter.Key{Name: "greedy"}, limiter.Key{Name: "other"}
 			l.Apply(greedy, "uid", limiter.Policy{})
 			l.Apply(other, "uid", limiter.Policy{})
 			check := func(k limiter.Key, at time.Duration, id string) error {
-				_, err := l.Check(limiter.Instant{Mono: int64(at)}, k, limiter.Ask{ID: id, Cost: 1, TTL: time.Minute})
+				_, err := l.Check(
+					limiter.Instant{Mono: int64(at)},
+					k,
+					limiter.Ask{ID: id, Cost: 1, TTL: time.Minute},
+				)
 				return err
 			}
 			for i := range c.share {
@@ -147,7 +169,8 @@ func TestOneAccountCannotHoldAll(t *testing.T) {
 					t.Fatalf("reservation %d of %d: %v", i, c.share, err)
 				}
 			}
-			if err := check(greedy, 0, "more"); err != limiter.ErrAccountOverloaded { //nolint:errorlint // returned as it is
+			err := check(greedy, 0, "more")
+			if !errors.Is(err, limiter.ErrAccountOverloaded) {
 				t.Errorf("one more than its share: %v", err)
 			}
 			if err := check(greedy, 0, "0"); err != nil {

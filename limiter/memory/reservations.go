@@ -1,7 +1,7 @@
 package memory
 
-// reservations is the reservations of one account: those outstanding, and the ids of those that ended lately. It does no
-// locking.
+// reservations are those of one account: the outstanding ones, and the ids of those that ended
+// lately. They do no locking. Nil has none: an account makes them when it first needs them.
 type reservations struct {
 	outstanding outstanding
 	ended       endedIDs
@@ -10,23 +10,47 @@ type reservations struct {
 
 func newReservations() *reservations { return &reservations{outstanding: newOutstanding()} }
 
-// find looks an id up: the place of an outstanding reservation, or else what is remembered of one that ended, or nil.
-func (l *reservations) find(id idHash) (place int32, past *ending) {
-	if l == nil {
+// find looks an id up: it returns the place of an outstanding reservation, or else how one ended.
+func (r *reservations) find(id idHash) (place int32, e *ending) {
+	if r == nil {
 		return none, nil
 	}
-	if place = l.outstanding.byID.find(id); place != none {
+	if place = r.outstanding.byID.find(id); place != none {
 		return place, nil
 	}
-	return none, l.ended.find(id)
+	return none, r.ended.find(id)
 }
 
-// end takes an outstanding reservation out of flight, remembers how and when it ended, and returns what it was.
-func (l *reservations) end(place int32, as state, at int64) reservation {
-	id, r := l.outstanding.remove(place)
-	l.ended.remember(id, ending{at: at, cost: r.cost, state: as})
-	return r
+// end removes an outstanding reservation, remembers how and when it ended, and returns what it was.
+func (r *reservations) end(place int32, as state, at int64) reservation {
+	id, was := r.outstanding.remove(place)
+	r.ended.remember(id, ending{at: at, cost: was.cost, state: as})
+	return was
 }
 
-// empty reports whether it holds and remembers nothing.
-func (l *reservations) empty() bool { return l.outstanding.count() == 0 && l.ended.n == 0 }
+// count returns how many are outstanding.
+func (r *reservations) count() int {
+	if r == nil {
+		return 0
+	}
+	return r.outstanding.count()
+}
+
+// cost returns the cost of those outstanding.
+func (r *reservations) cost() int64 {
+	if r == nil {
+		return 0
+	}
+	return r.outstanding.cost
+}
+
+// oldest returns the place of the oldest one outstanding, or none.
+func (r *reservations) oldest() int32 {
+	if r == nil {
+		return none
+	}
+	return r.outstanding.oldest
+}
+
+// empty reports whether nothing is outstanding and nothing remembered.
+func (r *reservations) empty() bool { return r.outstanding.count() == 0 && r.ended.n == 0 }

@@ -4,34 +4,56 @@ import (
 	"context"
 	"runtime"
 	"time"
+
+	"github.com/sluice-mail/sluice/limiter"
 )
 
-// SweepInterval is how often [Limiter.RunSweep] goes round.
+// SweepInterval is how often [Store.RunSweep] goes round.
 const SweepInterval = 10 * time.Second
 
-// sweepStep is how many expired reservations a sweep counts as sent before it lets go of the
-// account: a burst of a million that expire together must not keep callers waiting.
-const sweepStep = 64
+const (
+	// sweepStep is how many reservations expire before the account is unlocked again: a burst of a
+	// million that expire together must not keep callers waiting.
+	sweepStep = 64
+	// sweepChunk is how many accounts a sweep takes from the list at a time.
+	sweepChunk = 1024
+)
 
 // Sweep brings every account to the present and gives back memory: of sends older than a day, of
 // ids remembered long enough, of reservations that expired while nobody asked. No decision depends
 // on it, as every call does the same for its own account. One account is locked at a time, and
 // never for long.
-func (l *Limiter) Sweep(now Instant) {
-	l.accounts.each(func(a *account) bool {
-		for !l.sweep(a, now.Mono) {
-			runtime.Gosched()
+func (s *Store) Sweep(now limiter.Instant) {
+	var chunk [sweepChunk]*account
+	for from := 0; ; from += sweepChunk {
+		n := s.copyAccounts(chunk[:], from)
+		if n == 0 {
+			return
 		}
-		return true
-	})
+		for _, a := range chunk[:n] {
+			for !a.sweep(now.Mono) {
+				runtime.Gosched()
+			}
+		}
+	}
 }
 
-// sweep brings an account one step closer to the present, and says whether it is there.
-func (l *Limiter) sweep(a *account, now int64) (done bool) {
+// copyAccounts copies accounts of the list from a place on, and returns how many. One that moves to
+// the place of a purged one may be missed by this sweep; the next one gets it.
+func (s *Store) copyAccounts(to []*account, from int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return copy(to, s.accounts[min(from, len(s.accounts)):])
+}
+
+// sweep brings the account one step closer to the present, and reports whether it is there.
+func (a *account) sweep(now int64) (done bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n, done := a.advanceBy(now, sweepStep)
-	l.freed(a, n)
+	if a.purged {
+		return true
+	}
+	done = a.advance(now, sweepStep)
 	if done {
 		a.tidy()
 	}
@@ -39,8 +61,9 @@ func (l *Limiter) sweep(a *account, now int64) (done bool) {
 }
 
 // RunSweep sweeps every [SweepInterval] until the context ends. One is enough. See
-// [Limiter.LastSweep].
-func (l *Limiter) RunSweep(ctx context.Context, clock Clock) {
+// [Store.LastSweep].
+func (s *Store) RunSweep(ctx context.Context, clock limiter.Clock) {
+	s.lastSweep.Store(clock.Now().Mono)
 	tick := time.NewTicker(SweepInterval)
 	defer tick.Stop()
 	for {
@@ -48,13 +71,13 @@ func (l *Limiter) RunSweep(ctx context.Context, clock Clock) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			l.Sweep(clock.Now())
-			l.lastSweep.Store(clock.Now().Mono)
+			s.Sweep(clock.Now())
+			s.lastSweep.Store(clock.Now().Mono)
 		}
 	}
 }
 
-// LastSweep returns when the last sweep of [Limiter.RunSweep] ended, as the Mono of its clock; 0
-// before the first. One that is long ago tells of an account that stays locked, or of a process
-// that no longer gets to run.
-func (l *Limiter) LastSweep() int64 { return l.lastSweep.Load() }
+// LastSweep returns when the last sweep of [Store.RunSweep] ended, as the Mono of its clock, or
+// when RunSweep began; 0 before that. One that is long ago tells of an account that stays locked,
+// or of a process that no longer gets to run.
+func (s *Store) LastSweep() int64 { return s.lastSweep.Load() }

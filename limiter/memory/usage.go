@@ -1,56 +1,66 @@
 package memory
 
-import "time"
+import (
+	"context"
+	"time"
 
-// Usage is the state of one account.
-type Usage struct {
-	Key      Key
-	Policy   Policy
-	InFlight int64
-	// Windows is indexed by Window; Full and FreeIn are those of a cost of 1.
-	Windows [windowCount]WindowUsage
-	// Full says that a check of cost 1 would be denied now, for want of a slot. NextSlot is then how long until
-	// the earliest slot, whatever the account's DeferTo.
-	Full     bool
-	NextSlot time.Duration
-}
+	"github.com/sluice-mail/sluice/limiter"
+)
 
-// Usage reports the state of one account.
-func (l *Limiter) Usage(now Instant, k Key) (Usage, error) {
-	a, err := l.lockAndAdvance(now, k)
-	if err != nil {
-		return Usage{}, err
+// Usage implements [limiter.Account].
+func (a *account) Usage(
+	_ context.Context, now limiter.Instant, current *limiter.CurrentPolicy,
+) (u limiter.Usage, err error) {
+	if err := a.lockAndAdvance(now); err != nil {
+		return u, err
 	}
 	defer a.mu.Unlock()
-	return a.usage(k, now.Mono), nil
-}
-
-func (a *account) usage(k Key, now int64) Usage {
-	u := Usage{Key: k, Policy: a.policy, InFlight: a.inFlight()}
-	a.report(&u.Windows, now, 1)
-	for w := range u.Windows {
-		u.Full = u.Full || u.Windows[w].Full
-		u.NextSlot = max(u.NextSlot, u.Windows[w].FreeIn)
+	p := current.Load()
+	if p == nil {
+		return u, limiter.ErrAccountNotFound
 	}
-	return u
-}
-
-// List reports accounts in the order of their keys: those of one namespace, or of all if it is empty, that come after
-// a key, at most limit of them. More says whether there are any beyond. An account that is created or deleted while
-// the pages are read may or may not be in them; no other one is missed or repeated.
-func (l *Limiter) List(now Instant, namespace string, after Key, limit int) (page []Usage, more bool, err error) {
-	if !l.Loaded() {
-		return nil, false, ErrNotLoaded
-	}
-	keys := l.accounts.keysAfter(namespace, after, limit+1)
-	if more = len(keys) > limit; more {
-		keys = keys[:limit]
-	}
-	page = make([]Usage, 0, len(keys))
-	for _, k := range keys {
-		if u, err := l.Usage(now, k); err == nil { // else it was deleted meanwhile
-			page = append(page, u)
+	u.Policy, u.InFlight = *p, a.reservations.cost()
+	u.Windows = make([]limiter.WindowUsage, 0, limiter.Windows)
+	for unit := range limiter.Unit(limiter.Units) {
+		for w := range limiter.Window(limiter.Windows) {
+			always := unit == limiter.Cost && w != limiter.Second
+			if !always && p.Limits[unit][w] <= 0 {
+				continue
+			}
+			limit := max(0, p.Limits[unit][w])
+			used, inFlight, excess := a.excess(unit, w, limit, 1)
+			usage := limiter.WindowUsage{
+				Unit: unit, Window: w, Limit: limit, Used: used, InFlight: inFlight,
+			}
+			if limit > 0 && excess > 0 {
+				usage.Full, u.Full = true, true
+				usage.FreeIn = a.freeIn(unit, w, used, excess, now.Mono)
+				u.NextSlot = max(u.NextSlot, usage.FreeIn)
+			}
+			u.Windows = append(u.Windows, usage)
 		}
 	}
-	return page, more, nil
+	return u, nil
+}
+
+// excess returns how much is used and in flight of a window, and by how much a further check of
+// this cost would exceed the limit.
+func (a *account) excess(
+	u limiter.Unit, w limiter.Window, limit, cost int64,
+) (used, inFlight, excess int64) {
+	used, inFlight = a.sent.used(u, w, a.now), a.reservations.cost()
+	if u == limiter.Messages {
+		inFlight, cost = int64(a.reservations.count()), 1
+	}
+	return used, inFlight, used + inFlight + cost - limit
+}
+
+// freeIn returns how long it is from now until an excess over the limit will have left a window of
+// which so much is used. The excess must not be more than the limit.
+func (a *account) freeIn(u limiter.Unit, w limiter.Window, used, excess, now int64) time.Duration {
+	if excess > used { // some of what is in flight must leave, too, and that would be committed now
+		return time.Duration(a.now + lengths[w] - now)
+	}
+	a.sent.settle(a.now)
+	return time.Duration(a.sent.freeAt(u, w, excess) - now)
 }

@@ -1,0 +1,85 @@
+package memory
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-mail/sluice/limiter"
+)
+
+// DefaultMaxReservations bounds the outstanding reservations of all accounts together, unless
+// [Options] say otherwise.
+const DefaultMaxReservations = 1_000_000
+
+// minPerAccount is the least bound for one account, unless [Options] say otherwise.
+const minPerAccount = 1000
+
+// Options are the bounds of a [Store]. The zero value is the default.
+type Options struct {
+	// MaxReservations is how many reservations may be outstanding at a time, over all accounts. 0
+	// or less is [DefaultMaxReservations].
+	MaxReservations int
+	// MaxReservationsPerAccount is how many of them one account may hold. 0 or less is a quarter of
+	// MaxReservations, and at least 1,000.
+	MaxReservationsPerAccount int
+}
+
+// Store is a [limiter.Store] in memory. Make one with [New]. Accounts share no lock but that of the
+// deadlines, which a check takes once in a while.
+type Store struct {
+	ids        idHasher
+	deadlines  *deadlines
+	perAccount int // how many reservations one account may hold
+	// reservationCap bounds the outstanding reservations of all accounts. One that expired counts
+	// until its account is next used, woken or swept.
+	reservationCap *semaphore
+	lastSweep      atomic.Int64 // when the last sweep of RunSweep ended
+
+	mu       sync.Mutex // guards what follows; may be taken while an account is locked
+	accounts []*account // those that are open, in no order
+	stripes  uint8      // of the reservation cap, given to accounts in turn
+}
+
+var _ limiter.Store = (*Store)(nil)
+
+// New returns a Store without accounts.
+func New(o Options) *Store {
+	if o.MaxReservations <= 0 {
+		o.MaxReservations = DefaultMaxReservations
+	}
+	if o.MaxReservationsPerAccount <= 0 {
+		o.MaxReservationsPerAccount = max(minPerAccount, o.MaxReservations/4)
+	}
+	return &Store{
+		ids: newIDHasher(), deadlines: newDeadlines(), perAccount: o.MaxReservationsPerAccount,
+		reservationCap: newSemaphore(int64(o.MaxReservations)),
+	}
+}
+
+// Open returns a new account, whatever its key: nothing is kept of an earlier life. See
+// [limiter.Store].
+func (s *Store) Open(limiter.Key, string) limiter.Account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stripes++
+	a := &account{store: s, stripe: s.stripes, index: int32(len(s.accounts))}
+	s.accounts = append(s.accounts, a)
+	return a
+}
+
+// remove takes a purged account out of the list: the last one takes its place.
+func (s *Store) remove(a *account) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.accounts) - 1
+	s.accounts[a.index] = s.accounts[last]
+	s.accounts[a.index].index = a.index
+	s.accounts[last] = nil
+	s.accounts = s.accounts[:last]
+	if n := cap(s.accounts); n > 64 && last < n/4 {
+		s.accounts = append(make([]*account, 0, n/2), s.accounts...)
+	}
+}
+
+// Reservations returns how many reservations are outstanding, over all accounts.
+func (s *Store) Reservations() int { return int(s.reservationCap.inUse()) }
