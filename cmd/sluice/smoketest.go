@@ -28,9 +28,9 @@ func newSmokeTestCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "smoke-test",
 		Short: "Check and commit one send at a running Sluice, and print what it answers",
-		Long: `Wait for an account to be served; then check, commit, and check again. Each of the two
-checks that is allowed counts as a send of the account. The answers are printed. It
-is an error if the first check is denied, or if an answer is no decision.`,
+		Long: `Wait for an account to be served; then check, commit, and check again. If the second
+check is allowed, its slot is given back: the test counts as one send of the account. The answers
+are printed. It is an error if the first check is denied, or if an answer is no decision.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			s.out = command.OutOrStdout()
@@ -78,7 +78,13 @@ func (s *smokeTest) run(ctx context.Context) error {
 		return fmt.Errorf("the commit was not Committed, but %s", result.Outcome)
 	}
 	decision, err = client.Check(ctx, account, httpv1.CheckRequest{})
-	return s.show("check", decision, err)
+	if err := s.show("check", decision, err); err != nil || decision.Decision != httpv1.Allow {
+		return err
+	}
+	released, err := client.Release(ctx, account, httpv1.ReleaseRequest{
+		Reservation: &decision.Reservation.ID,
+	})
+	return s.show("release", released, err)
 }
 
 // wait asks for the account until it is served.
