@@ -169,3 +169,27 @@ func TestCheck(t *testing.T) {
 		})
 	}
 }
+
+// TestPathsInDocs wants the files that the documents name, such as `limiter/policy.go`, to be there.
+func TestPathsInDocs(t *testing.T) {
+	module := os.DirFS("../..")
+	named := regexp.MustCompile("`([a-z0-9_.-]+(?:/[a-z0-9_.-]+)+\\.(?:go|md|yaml|tpl))`")
+	for _, document := range []string{
+		"README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/performance.md",
+		"docs/spec/guarantees.md",
+	} {
+		text, err := fs.ReadFile(module, document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := named.FindAllSubmatch(text, -1)
+		if document == "docs/architecture.md" && len(names) < 40 {
+			t.Errorf("%s names %d files: is the expression right?", document, len(names))
+		}
+		for _, name := range names {
+			if _, err := fs.Stat(module, string(name[1])); err != nil {
+				t.Errorf("%s names %s: %v", document, name[1], err)
+			}
+		}
+	}
+}
