@@ -20,9 +20,21 @@ func TestAccountsAreChosen(t *testing.T) {
 	for _, name := range []string{"load/bench-1", "load/bench-2", "load/other", "mail/bench-3",
 		"mail/newsletter"} {
 		namespace, name, _ := strings.Cut(name, "/")
-		limitertest.Apply(t, l, limiter.Key{Namespace: namespace, Name: name}, "uid", limiter.Policy{})
+		limitertest.Apply(
+			t,
+			l,
+			limiter.Key{Namespace: namespace, Name: name},
+			"uid",
+			limiter.Policy{},
+		)
 	}
-	limitertest.Apply(t, l, limiter.Key{Namespace: "load", Name: "bench-0"}, "uid", limiter.Policy{Suspended: true})
+	limitertest.Apply(
+		t,
+		l,
+		limiter.Key{Namespace: "load", Name: "bench-0"},
+		"uid",
+		limiter.Policy{Suspended: true},
+	)
 	l.MarkLoaded()
 	var h http.Handler = server.New(server.Options{Limiter: l})
 	for name, c := range map[string]struct {

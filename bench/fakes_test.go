@@ -68,7 +68,11 @@ func key(i int) limiter.Key {
 	return limiter.Key{Namespace: "n", Name: fmt.Sprintf("a-%02d", i)}
 }
 
-func perMinute(n int64) limiter.Policy { return limiter.Policy{Limits: limitertest.Limits(n, 0, 0)} }
+func perMinute(
+	n int64,
+) limiter.Policy {
+	return limiter.Policy{Limits: limitertest.Limits(n, 0, 0)}
+}
 
 // fake is a server of one account with a limit per minute that it does not keep. Its fields say
 // what it answers.

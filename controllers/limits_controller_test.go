@@ -87,7 +87,13 @@ func TestLimitsReconciler(t *testing.T) {
 			if err := gate.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			limitertest.Apply(t, l, key, c.uid, limiter.Policy{Limits: limiter.Limits{limiter.Cost: {limiter.Minute: 5}}})
+			limitertest.Apply(
+				t,
+				l,
+				key,
+				c.uid,
+				limiter.Policy{Limits: limiter.Limits{limiter.Cost: {limiter.Minute: 5}}},
+			)
 			l.MarkLoaded() // for this test to ask; what the first load waits for is asked of itself
 			if _, err := l.Commit(t.Context(), at, key, "", 1); err != nil {
 				t.Fatal(err)
@@ -139,7 +145,8 @@ func (k *kept) hold(t *testing.T, l *limiter.Limiter, key limiter.Key, at limite
 		return
 	}
 	minute := limiter.Minute
-	if err != nil || u.Policy.Limits[limiter.Cost][minute] != k.limit || u.Window(limiter.Cost, minute).Used != k.used {
+	if err != nil || u.Policy.Limits[limiter.Cost][minute] != k.limit ||
+		u.Window(limiter.Cost, minute).Used != k.used {
 		t.Errorf("the usage is %+v, %v", u, err)
 	}
 }

@@ -38,7 +38,12 @@ func inFaultyDir(t *testing.T, faults controllers.Faults, prepare, test func(*fo
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		f := &folder{t: t, dir: dir, limiter: limiter.New(memory.New(memory.Options{})), log: &lines{}}
+		f := &folder{
+			t:       t,
+			dir:     dir,
+			limiter: limiter.New(memory.New(memory.Options{})),
+			log:     &lines{},
+		}
 		prepare(f)
 		source, err := controllers.NewPolledManifestDir(
 			t.Context(), dir, f.limiter, f.log.logger(), faults,
@@ -97,7 +102,11 @@ func (f *folder) send(name string) {
 
 func (f *folder) sent(name string) int64 {
 	f.t.Helper()
-	u, err := f.limiter.Usage(f.t.Context(), limiter.Instant{}, limiter.Key{Namespace: "n", Name: name})
+	u, err := f.limiter.Usage(
+		f.t.Context(),
+		limiter.Instant{},
+		limiter.Key{Namespace: "n", Name: name},
+	)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -106,7 +115,11 @@ func (f *folder) sent(name string) int64 {
 
 // limit is the per-minute limit in force, -1 for an account that is not there.
 func (f *folder) limit(name string) int64 {
-	u, err := f.limiter.Usage(f.t.Context(), limiter.Instant{}, limiter.Key{Namespace: "n", Name: name})
+	u, err := f.limiter.Usage(
+		f.t.Context(),
+		limiter.Instant{},
+		limiter.Key{Namespace: "n", Name: name},
+	)
 	if errors.Is(err, limiter.ErrAccountNotFound) {
 		return -1
 	}

@@ -59,7 +59,10 @@ func (l *timeline) wants(when, want string) {
 	l.t.Helper()
 	var got []string
 	for key, account := range l.last.accounts {
-		got = append(got, fmt.Sprintf("%s=%d", key.Name, account.policy.Limits[limiter.Cost][limiter.Minute]))
+		got = append(
+			got,
+			fmt.Sprintf("%s=%d", key.Name, account.policy.Limits[limiter.Cost][limiter.Minute]),
+		)
 	}
 	slices.Sort(got)
 	if diff := cmp.Diff(want, strings.Join(got, " ")); diff != "" {
@@ -199,7 +202,8 @@ func TestSettling(t *testing.T) {
 		l.sees(files{"a.yaml": holding(fmt.Sprintf("a=%d", 10+i), "b=2")})
 		l.after(settle / 3)
 	}
-	if l.last.accounts[limiter.Key{Namespace: "n", Name: "a"}].policy.Limits[limiter.Cost][limiter.Minute] < 20 {
+	last := l.last.accounts[limiter.Key{Namespace: "n", Name: "a"}].policy.Limits
+	if last[limiter.Cost][limiter.Minute] < 20 {
 		t.Error("a file that changes all the time is not followed")
 	}
 

@@ -159,7 +159,12 @@ func TestEmptyManifestDirOpens(t *testing.T) {
 
 // TestManifestDirIsWokenByEvents in real time, by a folder that would poll again in an hour.
 func TestManifestDirIsWokenByEvents(t *testing.T) {
-	f := &folder{t: t, dir: t.TempDir(), limiter: limiter.New(memory.New(memory.Options{})), log: &lines{}}
+	f := &folder{
+		t:       t,
+		dir:     t.TempDir(),
+		limiter: limiter.New(memory.New(memory.Options{})),
+		log:     &lines{},
+	}
 	f.write("a.yaml", manifest("a", "1"))
 	source, err := controllers.NewWatchedManifestDir(t.Context(), f.dir, f.limiter, f.log.logger())
 	if err != nil {

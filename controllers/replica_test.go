@@ -127,7 +127,11 @@ func (r *replica) waitLoaded(t *testing.T) {
 func (r *replica) waitUsage(t *testing.T, name, what string, want func(limiter.Usage, error) bool) {
 	t.Helper()
 	controlplane.Eventually(t, name+": "+what, func() error {
-		u, err := r.limiter.Usage(t.Context(), limiter.Instant{}, limiter.Key{Namespace: "default", Name: name})
+		u, err := r.limiter.Usage(
+			t.Context(),
+			limiter.Instant{},
+			limiter.Key{Namespace: "default", Name: name},
+		)
 		if !want(u, err) {
 			return fmt.Errorf("usage is %+v, %w", u, err)
 		}

@@ -80,8 +80,13 @@ func TestProblemsOfReservations(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAPI(t, limiter.Policy{Limits: limitertest.Limits(100, 10, 1000)}, setup{})
-			limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "marketing", Name: "other"}, "uid-2",
-				limiter.Policy{})
+			limitertest.Apply(
+				t,
+				a.limiter,
+				limiter.Key{Namespace: "marketing", Name: "other"},
+				"uid-2",
+				limiter.Policy{},
+			)
 			for _, call := range c.before {
 				words := strings.SplitN(call, " ", 3)
 				path := "/v1/accounts/marketing/" + words[0] + "/" + words[1]
@@ -108,7 +113,13 @@ func TestProblemsOfReservations(t *testing.T) {
 // held by both.
 func TestForeignReservations(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
-	limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "sales", Name: "newsletter"}, "uid-2", limiter.Policy{})
+	limitertest.Apply(
+		t,
+		a.limiter,
+		limiter.Key{Namespace: "sales", Name: "newsletter"},
+		"uid-2",
+		limiter.Policy{},
+	)
 	a.post("check", `{"id":"a"}`)
 	theirs := "/v1/accounts/sales/newsletter/"
 	commit := request{body: `{"reservation":"a"}`}

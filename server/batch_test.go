@@ -26,7 +26,13 @@ func (a *api) batch(path, body string) response {
 // TestBatchesAreAnsweredInOrder plays a story of batches. Each item sees what those before it did.
 func TestBatchesAreAnsweredInOrder(t *testing.T) {
 	a := newAPI(t, limiter.Policy{Limits: limitertest.Limits(2, 0, 0)}, setup{})
-	limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "marketing", Name: "other"}, "uid-2", limiter.Policy{})
+	limitertest.Apply(
+		t,
+		a.limiter,
+		limiter.Key{Namespace: "marketing", Name: "other"},
+		"uid-2",
+		limiter.Policy{},
+	)
 	limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "marketing", Name: "suspended"}, "uid-3",
 		limiter.Policy{Suspended: true, Behavior: limiter.Reject})
 	for i, c := range []struct{ path, body, want string }{

@@ -112,8 +112,13 @@ func TestAnnouncedBytesTakeNoBudget(t *testing.T) {
 func TestResponsesShareABudget(t *testing.T) {
 	a := newAPI(t, limiter.Policy{}, setup{})
 	for i := range 99 {
-		limitertest.Apply(t, a.limiter, limiter.Key{Namespace: "marketing", Name: fmt.Sprint("other-", i)}, "uid",
-			limiter.Policy{})
+		limitertest.Apply(
+			t,
+			a.limiter,
+			limiter.Key{Namespace: "marketing", Name: fmt.Sprint("other-", i)},
+			"uid",
+			limiter.Policy{},
+		)
 	}
 	a.server.SetBudgets(1<<20, 100<<10)
 	batch := func(items int) response {

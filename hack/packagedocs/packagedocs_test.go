@@ -170,7 +170,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestPathsInDocs wants the files that the documents name, such as `limiter/policy.go`, to be there.
+// TestPathsInDocs wants the files that the documents name, such as `limiter/policy.go`, to be
+// there.
 func TestPathsInDocs(t *testing.T) {
 	module := os.DirFS("../..")
 	named := regexp.MustCompile("`([a-z0-9_.-]+(?:/[a-z0-9_.-]+)+\\.(?:go|md|yaml|tpl))`")

@@ -33,10 +33,16 @@ func TestPolicyIsLoadedInsideTheStep(t *testing.T) {
 		}
 		decided <- d.Verdict
 	}()
-	time.Sleep(20 * time.Millisecond) // most likely it waits by then; if not, it is right all the same
+	time.Sleep(
+		20 * time.Millisecond,
+	) // most likely it waits by then; if not, it is right all the same
 	limit(1)
 	a.mu.Unlock()
 	if got := <-decided; got != limiter.Deferred {
-		t.Errorf("the verdict is %d, want %d: it was decided by a limit of before", got, limiter.Deferred)
+		t.Errorf(
+			"the verdict is %d, want %d: it was decided by a limit of before",
+			got,
+			limiter.Deferred,
+		)
 	}
 }

@@ -15,7 +15,11 @@ import (
 
 var account = limiter.Key{Namespace: "marketing", Name: "newsletter"}
 
-func perMinute(n int64) limiter.Policy { return limiter.Policy{Limits: limitertest.Limits(n, 0, 0)} }
+func perMinute(
+	n int64,
+) limiter.Policy {
+	return limiter.Policy{Limits: limitertest.Limits(n, 0, 0)}
+}
 
 // crowd is a limiter of so many accounts without limits, each of which may hold all reservations
 // there may be.
