@@ -127,7 +127,7 @@ func (w *crdWaiter) add() error {
 		elected = e.elected
 		runnables = append(runnables, e)
 	}
-	notifier := &statusNotifier{limiter: l, elected: elected}
+	notifier := &statusNotifier{limiter: l, elected: elected, reader: mgr.GetClient(), log: log}
 	limits := &limitsReconciler{
 		reader: mgr.GetClient(), limiter: l, gate: gate, policyChanged: notifier.policyChanged,
 	}

@@ -34,8 +34,8 @@ type statusReconciler struct {
 // notifier has it called again once the desired policy is in force, and the cache once it has
 // another version of the object.
 func (r *statusReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	if !r.elected() {
-		return ctrl.Result{}, nil // once elected, it reconciles all accounts
+	if !r.elected() || !r.limiter.Loaded() {
+		return ctrl.Result{}, nil // once it is elected and loaded, it reconciles all accounts
 	}
 	var account mailAccount
 	if err := r.client.Get(ctx, req.NamespacedName, &account); err != nil {

@@ -49,6 +49,7 @@ func newWritten(t *testing.T, name string) *written {
 		elected: func() bool { return true },
 		client:  interceptor.NewClient(c, interceptor.Funcs{Get: w.get, SubResourceApply: w.apply}),
 	}
+	w.reconciler.limiter.MarkLoaded()
 	w.create(name, 2)
 	w.enforce()
 	return w

@@ -78,7 +78,10 @@ func newFollower(t *testing.T, name string) *follower {
 	}
 	l := limiter.New(memory.New(memory.Options{}))
 	elected := func() bool { return true }
-	notifier := &statusNotifier{limiter: l, elected: elected}
+	l.MarkLoaded()
+	notifier := &statusNotifier{
+		limiter: l, elected: elected, reader: mgr.GetClient(), log: logr.Discard(),
+	}
 	gate := newReadinessGate(mgr.GetCache(), l, logr.Discard())
 	f.limits = &limitsReconciler{
 		reader: f.client, limiter: l, gate: gate, policyChanged: notifier.policyChanged,
