@@ -80,7 +80,7 @@ func (r named) List(_ context.Context, list client.ObjectList, _ ...client.ListO
 	if !ok {
 		return fmt.Errorf("asked for %T", list)
 	}
-	for _, name := range strings.Fields(string(r)) {
+	for name := range strings.FieldsSeq(string(r)) {
 		var a mailAccount
 		a.Namespace, a.Name, _ = strings.Cut(name, "/")
 		accounts.Items = append(accounts.Items, a)
