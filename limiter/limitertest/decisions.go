@@ -175,3 +175,20 @@ func (s suite) testRoomComesBack(t *testing.T) {
 		})
 	}
 }
+
+func (s suite) testInvalidAsks(t *testing.T) {
+	s.playAll(t, map[string]timelineCase{
+		"costs and times that mean nothing": {perMinute(5), `
+			0s  check a cost=0          -> invalid
+			0s  check a cost=-1         -> invalid
+			0s  check a cost=2147483648 -> invalid
+			0s  check a cost=9223372036854775807 -> invalid
+			0s  check a ttl=0s          -> invalid
+			0s  check                   -> invalid
+			0s  commit a cost=-1        -> invalid
+			0s  usage                   -> 0/0/0 + 0`},
+		"a cost that no window can ever hold": {limiter.Policy{Limits: Limits(10, 0, 5)}, `
+			0s  check a cost=6 -> exceeds
+			0s  check a cost=5 -> allow 0`},
+	})
+}

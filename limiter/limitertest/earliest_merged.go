@@ -206,36 +206,3 @@ func (s suite) testEarliestSlotOfMergedHistories(t *testing.T) {
 		sends,
 	)
 }
-
-// testEarliestSlotOfAFullHistory denies a check when the history is full to the last of its 28,672
-// stamps: committing what is outstanding must not merge the stamp that the check was told to wait
-// for.
-func (s suite) testEarliestSlotOfAFullHistory(t *testing.T) {
-	l := s.open(t, Options{})
-	l.Apply(account, "uid", limiter.Policy{})
-	now := limiter.Instant{}
-	for range 28_672 {
-		now.Mono += int64(100 * time.Microsecond)
-		if _, err := l.Commit(now, account, "", 1); err != nil {
-			t.Fatal(err)
-		}
-	}
-	now.Mono++
-	first := limiter.Ask{ID: "a", Cost: 1, TTL: time.Minute}
-	if d, err := l.Check(now, account, first); d.Verdict != limiter.Allowed {
-		t.Fatal(describe(d, err))
-	}
-	l.Apply(account, "uid", perMinute(18_672))
-	ask := limiter.Ask{ID: "b", Cost: 1, TTL: time.Minute}
-	denial, err := l.Check(now, account, ask)
-	if denial.Verdict != limiter.Deferred {
-		t.Fatal(describe(denial, err))
-	}
-	if _, err := l.Commit(now, account, "a", 0); err != nil {
-		t.Fatal(err)
-	}
-	now.Mono += int64(denial.RetryAfter)
-	if d, err := l.Check(now, account, ask); d.Verdict != limiter.Allowed {
-		t.Errorf("at the told instant: %s", describe(d, err))
-	}
-}

@@ -15,7 +15,7 @@
 //   - harness.go: a limiter over the store under test.
 //   - guarantees.go: a timeline or more for each guarantee of the design.
 //   - decisions.go, predecessor.go, readme_day.go: what is answered, in full.
-//   - earliest.go, earliest_merged.go, late_readings.go: G3, at random and with full histories.
+//   - earliest.go, earliest_merged.go, late_readings.go: G3, at random and with merged histories.
 //   - history.go, ended_ids.go: what a history and remembered ids give up to stay small.
 //   - table.go: seconds and messages, which are rows of the table of limits like all others.
 //   - clock.go, drain.go, purge.go, concurrency.go: clocks, the end of a process, purges, many
@@ -83,7 +83,6 @@ func Run(t *testing.T, newStore NewStore) {
 		{"EarliestSlotIsTheFirstMillisecond", s.testEarliestSlotIsTheFirstMillisecond},
 		{"WindowBoundaryIsTheNextMultiple", s.testWindowBoundaryIsTheNextMultiple},
 		{"EarliestSlotOfMergedHistories", s.testEarliestSlotOfMergedHistories},
-		{"EarliestSlotOfAFullHistory", s.testEarliestSlotOfAFullHistory},
 		{"Model", s.testModel},
 		{"Observer", s.testObserver},
 		{"PurgeUnlessUID", s.testPurgeUnlessUID},

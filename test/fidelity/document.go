@@ -20,7 +20,7 @@ func document(ctx context.Context, rows []row, took time.Duration) ([]byte, erro
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `# Fidelity, as measured
 
-How exactly a running Sluice does what it promises. `+"`make fidelity`"+` writes this page: it runs the
+How exactly a running Sluice does what it promises. %s writes this page: it runs the
 binary as a process, calls it over HTTP, and fails if a promise is broken. The windows are real
 minutes.
 
@@ -28,7 +28,7 @@ On %s, %s, %s; commit %s; all in %s.
 
 | what | how | ideal | measured |
 |---|---|---|---|
-`, machine(), runtime.Version(), time.Now().UTC().Format(time.DateOnly), commit,
+`, "`make fidelity`", machine(), runtime.Version(), time.Now().UTC().Format(time.DateOnly), commit,
 		took.Round(time.Second))
 	for _, r := range rows {
 		measured := r.measured
