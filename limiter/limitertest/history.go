@@ -74,7 +74,7 @@ func (s suite) testG9FewStampsAreExact(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const few, older = 8192, 24_000
+	const few, older = 8192, 28_000
 	for i := range older {
 		commit(time.Duration(i) * time.Second)
 	}
