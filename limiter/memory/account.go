@@ -8,9 +8,9 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
-// account is what one account sent and reserved. Its mutex guards all of it but store and stripe,
-// which never change, and index, which the store's mutex guards.
-type account struct {
+// Account is what one account sent and reserved. Its mutex guards all of it but store, stripe and
+// record, which never change, and index, which the store's mutex guards.
+type Account struct {
 	mu           sync.Mutex
 	store        *Store
 	now          int64 // the latest Instant that it has seen
@@ -20,14 +20,15 @@ type account struct {
 	purged       bool  // a caller that still has it must answer as if it were not found
 	sent         history
 	reservations *reservations // nil until the first one
-	_            [8]byte       // see TestAccountsShareNoCacheLine
+	record       func(Effect)  // is told of each effect, if it is not nil; see OpenRecorded
+	// The size is a multiple of 128 bytes: see TestAccountsShareNoCacheLine.
 }
 
-var _ limiter.Account = (*account)(nil)
+var _ limiter.Account = (*Account)(nil)
 
 // lockAndAdvance locks the account and brings it to the present. If it returns an error the account
 // is not locked.
-func (a *account) lockAndAdvance(now limiter.Instant) error {
+func (a *Account) lockAndAdvance(now limiter.Instant) error {
 	a.mu.Lock()
 	if a.purged {
 		a.mu.Unlock()
@@ -40,7 +41,7 @@ func (a *account) lockAndAdvance(now limiter.Instant) error {
 // advance brings the account to the present: reservations past their deadline become sends at their
 // deadline, and what is old enough is forgotten. It expires no more than most reservations; if
 // there are more, it stays at the deadline of the last, and reports that it is not done.
-func (a *account) advance(now int64, most int) (done bool) {
+func (a *Account) advance(now int64, most int) (done bool) {
 	now, done = max(a.now, now), true // callers race to the lock with their readings of the clock
 	if r := a.reservations; r != nil {
 		n := 0
@@ -66,7 +67,7 @@ func (a *account) advance(now int64, most int) (done bool) {
 
 // expire makes a send, at its deadline, of the reservation that expires next. The account is then
 // at that instant.
-func (a *account) expire(place int32) {
+func (a *Account) expire(place int32) {
 	a.now = a.reservations.outstanding.all[place].deadline
 	r := a.reservations.end(place, expired, a.now)
 	a.sent.append(a.now, int64(r.cost))
@@ -74,29 +75,37 @@ func (a *account) expire(place int32) {
 
 // releaseCap makes room in the reservation cap for n reservations that are no longer outstanding.
 // Most calls release none or one.
-func (a *account) releaseCap(n int) {
+func (a *Account) releaseCap(n int) {
 	if n > 0 {
 		a.store.reservationCap.release(a.stripe, int64(n))
 	}
 }
 
 // Purge implements [limiter.Account]. It returns no error.
-func (a *account) Purge(context.Context) (entries int, err error) {
+func (a *Account) Purge(context.Context) (entries int, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.purged {
 		return 0, nil
+	}
+	return a.purge(), nil
+}
+
+// purge forgets everything, and returns how many entries that were.
+func (a *Account) purge() (entries int) {
+	if a.record != nil {
+		a.record(Effect{Kind: Purged, At: a.now})
 	}
 	outstanding := a.reservations.count()
 	entries = int(a.sent.n) + outstanding
 	a.releaseCap(outstanding)
 	a.sent, a.reservations, a.purged = history{}, nil, true
 	a.store.remove(a)
-	return entries, nil
+	return entries
 }
 
 // tidy gives back the memory that an idle account no longer needs.
-func (a *account) tidy() {
+func (a *Account) tidy() {
 	if r := a.reservations; r != nil {
 		r.outstanding.shrink()
 		r.ended.shrink()

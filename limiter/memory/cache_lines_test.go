@@ -14,7 +14,7 @@ func TestAccountsShareNoCacheLine(t *testing.T) {
 	t.Parallel()
 	const pair = 128
 	for name, size := range map[string]uintptr{
-		"account":      unsafe.Sizeof(account{}),
+		"Account":      unsafe.Sizeof(Account{}),
 		"reservations": unsafe.Sizeof(reservations{}),
 		"initialBlock": unsafe.Sizeof(initialBlock{}),
 		"stripe":       unsafe.Sizeof(stripe{}),

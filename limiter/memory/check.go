@@ -11,10 +11,10 @@ import (
 // Check implements [limiter.Account]. Its errors are [limiter.ErrReservationCost],
 // [limiter.ErrReservationEnded], [limiter.ErrCostExceedsLimit], [limiter.ErrAccountOverloaded] and
 // [limiter.ErrOverloaded].
-func (a *account) Check(
+func (a *Account) Check(
 	_ context.Context, now limiter.Instant, current *limiter.CurrentPolicy, ask limiter.Ask,
 ) (d limiter.Decision, err error) {
-	id := a.store.ids.hash(ask.ID)
+	id := a.store.hashID(ask.ID)
 	if err := a.lockAndAdvance(now); err != nil {
 		return d, err
 	}
@@ -42,14 +42,18 @@ func (a *account) Check(
 	case !a.store.reservationCap.tryAcquire(a.stripe):
 		return limiter.Decision{}, limiter.ErrOverloaded
 	}
-	deadline := a.reserve(id, ask)
+	deadline := a.now + int64(ask.TTL)
+	if a.record != nil {
+		a.record(Effect{Kind: Granted, At: a.now, ID: id, Cost: ask.Cost, Deadline: deadline})
+	}
+	a.reserve(id, ask.Cost, deadline)
 	d.Verdict, d.Cost = limiter.Allowed, ask.Cost
 	d.ExpiresIn = time.Duration(deadline - now.Mono)
 	return d, nil
 }
 
 // repeated answers a check whose id is held already.
-func (a *account) repeated(
+func (a *Account) repeated(
 	p *limiter.Policy, place int32, now, cost int64,
 ) (d limiter.Decision, err error) {
 	r := &a.reservations.outstanding.all[place]
@@ -64,7 +68,7 @@ func (a *account) repeated(
 
 // remaining returns the least that would remain in any limited window with so much more in flight,
 // and reports whether there is a limit. It is below 0 if that does not fit.
-func (a *account) remaining(p *limiter.Policy, cost, messages int64) (least int64, limited bool) {
+func (a *Account) remaining(p *limiter.Policy, cost, messages int64) (least int64, limited bool) {
 	const unlimited = math.MaxInt64
 	least = unlimited
 	cost += a.reservations.cost()
@@ -85,7 +89,7 @@ func (a *account) remaining(p *limiter.Policy, cost, messages int64) (least int6
 
 // deny answers a check that does not fit: it says which windows are exhausted, and when to try
 // again. It changes nothing that anybody could count, but may merge stamps; see history.settle.
-func (a *account) deny(
+func (a *Account) deny(
 	p *limiter.Policy, now limiter.Instant, cost int64,
 ) (limiter.Decision, error) {
 	for w := range limiter.Window(limiter.Windows) {
@@ -127,13 +131,11 @@ func denial(p *limiter.Policy) limiter.Verdict {
 	return limiter.Deferred
 }
 
-// reserve holds a slot that was found free, and returns its deadline.
-func (a *account) reserve(id idHash, ask limiter.Ask) (deadline int64) {
+// reserve holds a slot that was found free.
+func (a *Account) reserve(id IDHash, cost, deadline int64) {
 	if a.reservations == nil {
 		a.reservations = newReservations()
 	}
-	deadline = a.now + int64(ask.TTL)
-	a.reservations.outstanding.add(id, ask.Cost, deadline)
+	a.reservations.outstanding.add(id, cost, deadline)
 	a.store.wakeBy(a, deadline)
-	return deadline
 }

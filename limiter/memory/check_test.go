@@ -13,7 +13,7 @@ import (
 func TestPolicyIsLoadedInsideTheStep(t *testing.T) {
 	t.Parallel()
 	s := New(Options{})
-	a := s.Open(limiter.Key{Name: "a"}, "uid").(*account)
+	a := s.Open(limiter.Key{Name: "a"}, "uid").(*Account)
 	var policy limiter.CurrentPolicy
 	limit := func(n int64) {
 		policy.Store(&limiter.Policy{Limits: limiter.Limits{limiter.Cost: {limiter.Minute: n}}})

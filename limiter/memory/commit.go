@@ -7,10 +7,10 @@ import (
 )
 
 // Commit implements [limiter.Account].
-func (a *account) Commit(
+func (a *Account) Commit(
 	_ context.Context, now limiter.Instant, id string, cost int64,
 ) (limiter.Outcome, error) {
-	hash := a.store.ids.hash(id)
+	hash := a.store.hashID(id)
 	if err := a.lockAndAdvance(now); err != nil {
 		return 0, err
 	}
@@ -19,25 +19,31 @@ func (a *account) Commit(
 		if place := a.reservations.oldest(); place != none {
 			return a.commitOutstanding(place, cost), nil
 		}
-		a.sent.append(a.now, max(1, cost))
-		return limiter.Unreserved, nil
+		return a.commitAnonymous(max(1, cost)), nil
 	}
 	place, ended := a.reservations.find(hash)
 	switch {
 	case place != none:
 		return a.commitOutstanding(place, cost), nil
 	case ended != nil:
-		return a.commitEnded(ended, cost), nil
+		return a.commitEnded(ended, hash, cost), nil
 	}
 	return a.commitUnknown(hash, max(1, cost)), nil
 }
 
 // commitOutstanding records the send of an outstanding reservation.
-func (a *account) commitOutstanding(place int32, cost int64) limiter.Outcome {
-	r := a.reservations.end(place, committed, a.now)
+func (a *Account) commitOutstanding(place int32, cost int64) limiter.Outcome {
+	reserved := int64(a.reservations.outstanding.all[place].cost)
 	if cost == 0 {
-		cost = int64(r.cost)
+		cost = reserved
 	}
+	if a.record != nil {
+		id := a.reservations.outstanding.byID.ids[place]
+		a.record(Effect{
+			Kind: Committed, At: a.now, ID: id, Cost: cost, CostsMore: cost > reserved,
+		})
+	}
+	a.reservations.end(place, committed, a.now)
 	a.sent.append(a.now, cost)
 	a.releaseCap(1)
 	return limiter.Committed
@@ -45,17 +51,23 @@ func (a *account) commitOutstanding(place int32, cost int64) limiter.Outcome {
 
 // commitEnded records the send of a reservation that has ended, unless it counts as it should
 // already.
-func (a *account) commitEnded(e *ending, cost int64) limiter.Outcome {
+func (a *Account) commitEnded(e *ending, id IDHash, cost int64) limiter.Outcome {
 	if cost == 0 {
 		cost = int64(e.cost)
 	}
 	switch e.state {
 	case expired: // it counted from its deadline on; now it is known to have left as late as this
+		if a.record != nil {
+			a.record(Effect{Kind: CommittedLate, At: a.now, ID: id, Cost: cost})
+		}
 		e.state = late
 		a.sent.subtract(e.at, int64(e.cost))
 		a.sent.append(a.now, cost)
 		return limiter.Late
 	case released: // the caller gave the slot back, and yet the mail left
+		if a.record != nil {
+			a.record(Effect{Kind: CommittedUnreserved, At: a.now, ID: id, Cost: cost})
+		}
 		e.state = unreserved
 		a.sent.append(a.now, cost)
 		return limiter.Unreserved
@@ -70,21 +82,34 @@ func (a *account) commitEnded(e *ending, cost int64) limiter.Outcome {
 
 // commitUnknown records a send of an id that is not known, and remembers the id, so that the same
 // commit is not counted again.
-func (a *account) commitUnknown(id idHash, cost int64) limiter.Outcome {
+func (a *Account) commitUnknown(id IDHash, cost int64) limiter.Outcome {
 	if a.reservations == nil {
 		a.reservations = newReservations()
+	}
+	if a.record != nil {
+		a.record(Effect{Kind: CommittedUnreserved, At: a.now, ID: id, Cost: cost})
 	}
 	a.reservations.ended.remember(id, ending{at: a.now, cost: int32(cost), state: unreserved})
 	a.sent.append(a.now, cost)
 	return limiter.Unreserved
 }
 
+// commitAnonymous records a send that nothing is known of but its cost.
+func (a *Account) commitAnonymous(cost int64) limiter.Outcome {
+	if a.record != nil {
+		e := Effect{Kind: CommittedUnreserved, Anonymous: true, At: a.now, Cost: cost}
+		a.record(e)
+	}
+	a.sent.append(a.now, cost)
+	return limiter.Unreserved
+}
+
 // Release implements [limiter.Account]. Its errors are [limiter.ErrReservationNotFound] and
 // [limiter.ErrReservationEnded].
-func (a *account) Release(
+func (a *Account) Release(
 	_ context.Context, now limiter.Instant, id string,
 ) (limiter.Outcome, error) {
-	hash := a.store.ids.hash(id)
+	hash := a.store.hashID(id)
 	if err := a.lockAndAdvance(now); err != nil {
 		return 0, err
 	}
@@ -95,8 +120,7 @@ func (a *account) Release(
 	}
 	switch {
 	case place != none:
-		a.reservations.end(place, released, a.now)
-		a.releaseCap(1)
+		a.release(place)
 		return limiter.Released, nil
 	case ended == nil:
 		return 0, limiter.ErrReservationNotFound
@@ -104,4 +128,14 @@ func (a *account) Release(
 		return limiter.Released, nil
 	}
 	return 0, limiter.ErrReservationEnded
+}
+
+// release gives back the slot of an outstanding reservation.
+func (a *Account) release(place int32) {
+	if a.record != nil {
+		id := a.reservations.outstanding.byID.ids[place]
+		a.record(Effect{Kind: Released, At: a.now, ID: id})
+	}
+	a.reservations.end(place, released, a.now)
+	a.releaseCap(1)
 }

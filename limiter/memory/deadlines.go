@@ -16,7 +16,7 @@ const expiryPause = time.Millisecond
 // wakeUp says that a reservation of an account falls due at an instant.
 type wakeUp struct {
 	at      int64
-	account *account
+	account *Account
 }
 
 // deadlines is a heap of the accounts' soonest deadlines. It holds one wake-up for most accounts,
@@ -127,7 +127,7 @@ func (s *Store) expireStep(w wakeUp, now int64) (done bool) {
 }
 
 // wakeBy wakes the account at a deadline, or sooner. The caller has locked it.
-func (s *Store) wakeBy(a *account, deadline int64) {
+func (s *Store) wakeBy(a *Account, deadline int64) {
 	if a.wakeAt == 0 || deadline < a.wakeAt {
 		a.wakeAt = deadline
 		s.deadlines.push(wakeUp{deadline, a})

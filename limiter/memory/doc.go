@@ -18,6 +18,8 @@
 //   - check.go, commit.go, usage.go: what calls do to it.
 //   - reservation_cap.go: the bound on the outstanding reservations of all accounts together.
 //   - deadlines.go: reservations become sends when they fall due, also if nobody asks.
+//   - effects.go: what calls changed, for a store that writes it down, and replays it.
+//   - image.go: all that an account holds, as bytes.
 //   - sweep.go: memory that nobody needs any more is given back.
 //   - store.go: the accounts, and what they share.
 package memory

@@ -40,12 +40,12 @@ type endedIDs struct {
 
 // endedID is one remembered id.
 type endedID struct {
-	id idHash
+	id IDHash
 	ending
 }
 
 // find returns how an id ended, or nil.
-func (e *endedIDs) find(id idHash) *ending {
+func (e *endedIDs) find(id IDHash) *ending {
 	if e.n == 0 {
 		return nil
 	}
@@ -72,7 +72,7 @@ func (e *endedIDs) remembers(place int) bool {
 }
 
 // remember adds an id that is not remembered yet.
-func (e *endedIDs) remember(id idHash, how ending) {
+func (e *endedIDs) remember(id IDHash, how ending) {
 	switch {
 	case e.n == maxRemembered:
 		e.forgetOldest()

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
 )
@@ -14,17 +15,33 @@ import (
 // slots stay, and whoever meets one sees by its place that it was forgotten (lazy deletion). Why
 // these are no Go maps is told, with numbers, in limiter/README.md.
 
-// idHash stands for a reservation's id: 128 bits of two keyed hashes, as ids may be long and are
+// IDHash stands for a reservation's id: 128 bits of two keyed hashes, as ids may be long and are
 // chosen by callers. Nobody outside can make two ids collide, as the keys are random.
-type idHash struct{ a, b uint64 }
+type IDHash struct{ a, b uint64 }
 
-// idHasher makes idHashes. Those of different hashers are not comparable.
+// idSize is how many bytes an IDHash has.
+const idSize = 16
+
+// NewIDHash returns a hash of two halves.
+func NewIDHash(a, b uint64) IDHash { return IDHash{a, b} }
+
+// ReadIDHash reads what [IDHash.AppendTo] wrote. There must be 16 bytes.
+func ReadIDHash(b []byte) IDHash {
+	return IDHash{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
+}
+
+// AppendTo appends the hash: 16 bytes.
+func (h IDHash) AppendTo(b []byte) []byte {
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, h.a), h.b)
+}
+
+// idHasher makes IDHashes. Those of different hashers are not comparable.
 type idHasher struct{ a, b maphash.Seed }
 
 func newIDHasher() idHasher { return idHasher{maphash.MakeSeed(), maphash.MakeSeed()} }
 
-func (h idHasher) hash(id string) idHash {
-	return idHash{maphash.String(h.a, id), maphash.String(h.b, id)}
+func (h idHasher) hash(id string) IDHash {
+	return IDHash{maphash.String(h.a, id), maphash.String(h.b, id)}
 }
 
 // none is no place.
@@ -32,7 +49,7 @@ const none = int32(-1)
 
 // idTable finds the place that an id was given. At most three quarters of its slots are in use.
 type idTable struct {
-	ids   []idHash // by place
+	ids   []IDHash // by place
 	slots []idSlot
 	count int
 }
@@ -44,7 +61,7 @@ type idSlot struct {
 }
 
 // newIDTable returns an empty table in memory that the caller provides.
-func newIDTable(ids []idHash, slots []idSlot) idTable {
+func newIDTable(ids []IDHash, slots []idSlot) idTable {
 	t := idTable{ids: ids, slots: slots}
 	t.clear()
 	return t
@@ -61,7 +78,7 @@ func (t *idTable) home(tag uint32) int { return int(tag) & (len(t.slots) - 1) }
 func (t *idTable) after(slot int) int { return (slot + 1) & (len(t.slots) - 1) }
 
 // find returns the place of an id, or none.
-func (t *idTable) find(id idHash) int32 {
+func (t *idTable) find(id IDHash) int32 {
 	if t.count == 0 {
 		return none
 	}
@@ -75,7 +92,7 @@ func (t *idTable) find(id idHash) int32 {
 }
 
 // add gives a place to an id that has none. A new place is the one after the last.
-func (t *idTable) add(id idHash, place int32) {
+func (t *idTable) add(id IDHash, place int32) {
 	if int(place) == len(t.ids) {
 		t.ids = append(t.ids, id)
 	}
@@ -140,14 +157,14 @@ type endedSlot uint32
 
 const placeBits = 15 // enough for maxRemembered
 
-func newEndedSlot(id idHash, place int) endedSlot {
+func newEndedSlot(id IDHash, place int) endedSlot {
 	return endedSlot(id.a>>(32+placeBits)<<placeBits) | endedSlot(place+1)
 }
 
 func (e endedSlot) place() int { return int(e&(1<<placeBits-1)) - 1 }
 
 // mayBe reports whether the slot may be of this id.
-func (e endedSlot) mayBe(id idHash) bool { return uint64(e>>placeBits) == id.a>>(32+placeBits) }
+func (e endedSlot) mayBe(id IDHash) bool { return uint64(e>>placeBits) == id.a>>(32+placeBits) }
 
 // newEndedTable returns an empty table for a ring of this size: it has room for two to four times
 // as many ids, so that each new id pays for making one to three slots anew.
@@ -155,14 +172,14 @@ func newEndedTable(size int) endedTable {
 	return endedTable{slots: make([]endedSlot, 1<<bits.Len(uint(2*size-1)))}
 }
 
-func (t *endedTable) home(id idHash) int { return int(id.a) & (len(t.slots) - 1) }
+func (t *endedTable) home(id IDHash) int { return int(id.a) & (len(t.slots) - 1) }
 
 func (t *endedTable) after(s int) int { return (s + 1) & (len(t.slots) - 1) }
 
 func (t *endedTable) full() bool { return 3*t.inUse >= 2*len(t.slots) }
 
 // add adds a place. The table must not be full.
-func (t *endedTable) add(id idHash, place int) {
+func (t *endedTable) add(id IDHash, place int) {
 	s := t.home(id)
 	for t.slots[s] != 0 {
 		s = t.after(s)

@@ -11,14 +11,14 @@ import (
 func BenchmarkIDTables(b *testing.B) {
 	const n = 10_000
 	hasher := newIDHasher()
-	hashes := make([]idHash, 4*n)
+	hashes := make([]IDHash, 4*n)
 	for i := range hashes {
 		hashes[i] = hasher.hash(string(rune(i)) + "mail")
 	}
-	id := func(i int) idHash { return hashes[i%len(hashes)] }
+	id := func(i int) IDHash { return hashes[i%len(hashes)] }
 	for name, table := range map[string]func() (turn func(i int), kept any){
 		"outstanding/table": func() (func(int), any) {
-			t := newIDTable(make([]idHash, 0, 8), make([]idSlot, 16))
+			t := newIDTable(make([]IDHash, 0, 8), make([]idSlot, 16))
 			for i := range n {
 				t.add(id(i), int32(i))
 			}
@@ -29,7 +29,7 @@ func BenchmarkIDTables(b *testing.B) {
 			}, &t
 		},
 		"outstanding/map": func() (func(int), any) {
-			m := map[idHash]int32{}
+			m := map[IDHash]int32{}
 			for i := range n {
 				m[id(i)] = int32(i)
 			}
@@ -53,7 +53,7 @@ func BenchmarkIDTables(b *testing.B) {
 			}, e
 		},
 		"ended/map": func() (func(int), any) {
-			m, ring := map[idHash]ending{}, make([]idHash, n)
+			m, ring := map[IDHash]ending{}, make([]IDHash, n)
 			for i := range n {
 				m[id(i)], ring[i] = ending{}, id(i)
 			}

@@ -6,12 +6,12 @@ import "testing"
 func TestIDsThatLookAlike(t *testing.T) {
 	t.Parallel()
 	held := newOutstanding()
-	held.add(idHash{1, 1}, 1, 1)
-	if place := held.byID.find(idHash{1, 2}); place != none {
+	held.add(IDHash{1, 1}, 1, 1)
+	if place := held.byID.find(IDHash{1, 2}); place != none {
 		t.Errorf("an id that is not held was found at %d", place)
 	}
-	held.add(idHash{1, 2}, 1, 1)
-	for _, id := range []idHash{{1, 1}, {1, 2}} {
+	held.add(IDHash{1, 2}, 1, 1)
+	for _, id := range []IDHash{{1, 1}, {1, 2}} {
 		if place := held.byID.find(id); place == none || held.byID.ids[place] != id {
 			t.Errorf("%v was found at %d", id, place)
 		}

@@ -9,11 +9,13 @@ import (
 // How a history stays within its bounds: it grows, merges and shrinks.
 
 // settle merges now what the next stamp would make merge, so that an instant that is promised after
-// it does not move when that stamp comes.
-func (h *history) settle(now int64) {
-	if h.n == maxStamps {
-		h.merge(now)
+// it does not move when that stamp comes. It reports whether there was anything to merge.
+func (h *history) settle(now int64) (merged bool) {
+	if h.n < maxStamps {
+		return false
 	}
+	h.merge(now)
+	return true
 }
 
 // makeRoom grows a full ring, or merges its stamps once it has its full size.

@@ -29,7 +29,7 @@ const initialCapacity = 8
 // one allocation: see TestAccountsShareNoCacheLine.
 type initialBlock struct {
 	all   [initialCapacity]reservation
-	ids   [initialCapacity]idHash
+	ids   [initialCapacity]IDHash
 	slots [2 * initialCapacity]idSlot
 	due   [2 * initialCapacity]int32
 }
@@ -45,7 +45,7 @@ func newOutstanding() outstanding {
 func (o *outstanding) count() int { return len(o.due) }
 
 // add adds a reservation under an id that is not outstanding.
-func (o *outstanding) add(id idHash, cost, deadline int64) {
+func (o *outstanding) add(id IDHash, cost, deadline int64) {
 	r := reservation{
 		deadline: deadline, cost: int32(cost), prev: o.newest, next: none, due: int32(len(o.due)),
 	}
@@ -70,7 +70,7 @@ func (o *outstanding) add(id idHash, cost, deadline int64) {
 }
 
 // remove removes the reservation at a place and returns what it was.
-func (o *outstanding) remove(place int32) (id idHash, r reservation) {
+func (o *outstanding) remove(place int32) (id IDHash, r reservation) {
 	id, r = o.byID.ids[place], o.all[place]
 	o.byID.remove(place)
 	if r.prev == none {

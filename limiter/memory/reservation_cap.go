@@ -51,6 +51,14 @@ func (s *semaphore) tryAcquire(stripe uint8) bool {
 	return false
 }
 
+// acquireBeyond acquires a permit also where there is none left: for a reservation that was made
+// when the bound was higher. Nobody else acquires one before there are any again.
+func (s *semaphore) acquireBeyond(stripe uint8) {
+	if !s.tryAcquire(stripe) {
+		s.pool.Add(-1)
+	}
+}
+
 // decrement decrements a counter that is above zero, and reports whether it was.
 func decrement(n *atomic.Int64) bool {
 	for left := n.Load(); left > 0; left = n.Load() {
@@ -63,6 +71,10 @@ func decrement(n *atomic.Int64) bool {
 
 // release releases n permits, from an account of this stripe. A stripe keeps at most two batches.
 func (s *semaphore) release(stripe uint8, n int64) {
+	if s.pool.Load() < 0 { // see acquireBeyond
+		s.pool.Add(n)
+		return
+	}
 	spare := &s.stripes[stripe%stripes].spare
 	for left := spare.Add(n); left > 2*s.batch; left = spare.Load() {
 		if spare.CompareAndSwap(left, s.batch) {

@@ -11,7 +11,7 @@ type reservations struct {
 func newReservations() *reservations { return &reservations{outstanding: newOutstanding()} }
 
 // find looks an id up: it returns the place of an outstanding reservation, or else how one ended.
-func (r *reservations) find(id idHash) (place int32, e *ending) {
+func (r *reservations) find(id IDHash) (place int32, e *ending) {
 	if r == nil {
 		return none, nil
 	}

@@ -22,12 +22,16 @@ type Options struct {
 	// MaxReservationsPerAccount is how many of them one account may hold. 0 or less is a quarter of
 	// MaxReservations, and at least 1,000.
 	MaxReservationsPerAccount int
+	// HashID returns the 128 bits by which an id is remembered. Nil is a hash with a random key of
+	// this process. Whoever keeps effects or images for another process needs a hash that it can
+	// make again, with a key that nobody can guess.
+	HashID func(id string) IDHash
 }
 
 // Store is a [limiter.Store] in memory. Make one with [New]. Accounts share no lock but that of the
 // deadlines, which a check takes once in a while.
 type Store struct {
-	ids        idHasher
+	hashID     func(id string) IDHash
 	deadlines  *deadlines
 	perAccount int // how many reservations one account may hold
 	// reservationCap bounds the outstanding reservations of all accounts. One that expired counts
@@ -36,7 +40,7 @@ type Store struct {
 	lastSweep      atomic.Int64 // when the last sweep of RunSweep ended
 
 	mu       sync.Mutex // guards what follows; may be taken while an account is locked
-	accounts []*account // those that are open, in no order
+	accounts []*Account // those that are open, in no order
 	stripes  uint8      // of the reservation cap, given to accounts in turn
 }
 
@@ -50,25 +54,30 @@ func New(o Options) *Store {
 	if o.MaxReservationsPerAccount <= 0 {
 		o.MaxReservationsPerAccount = max(minPerAccount, o.MaxReservations/4)
 	}
+	if o.HashID == nil {
+		o.HashID = newIDHasher().hash
+	}
 	return &Store{
-		ids: newIDHasher(), deadlines: newDeadlines(), perAccount: o.MaxReservationsPerAccount,
+		hashID: o.HashID, deadlines: newDeadlines(), perAccount: o.MaxReservationsPerAccount,
 		reservationCap: newSemaphore(int64(o.MaxReservations)),
 	}
 }
 
 // Open returns a new account, whatever its key: nothing is kept of an earlier life. See
 // [limiter.Store].
-func (s *Store) Open(limiter.Key, string) limiter.Account {
+func (s *Store) Open(limiter.Key, string) limiter.Account { return s.open() }
+
+func (s *Store) open() *Account {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stripes++
-	a := &account{store: s, stripe: s.stripes, index: int32(len(s.accounts))}
+	a := &Account{store: s, stripe: s.stripes, index: int32(len(s.accounts))}
 	s.accounts = append(s.accounts, a)
 	return a
 }
 
 // remove takes a purged account out of the list: the last one takes its place.
-func (s *Store) remove(a *account) {
+func (s *Store) remove(a *Account) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := len(s.accounts) - 1
@@ -77,9 +86,12 @@ func (s *Store) remove(a *account) {
 	s.accounts[last] = nil
 	s.accounts = s.accounts[:last]
 	if n := cap(s.accounts); n > 64 && last < n/4 {
-		s.accounts = append(make([]*account, 0, n/2), s.accounts...)
+		s.accounts = append(make([]*Account, 0, n/2), s.accounts...)
 	}
 }
+
+// Loaded does nothing: the store keeps nothing of an account that was not opened.
+func (s *Store) Loaded() {}
 
 // Reservations returns how many reservations are outstanding, over all accounts.
 func (s *Store) Reservations() int { return int(s.reservationCap.inUse()) }

@@ -24,7 +24,7 @@ const (
 // on it, as every call does the same for its own account. One account is locked at a time, and
 // never for long.
 func (s *Store) Sweep(now limiter.Instant) {
-	var chunk [sweepChunk]*account
+	var chunk [sweepChunk]*Account
 	for from := 0; ; from += sweepChunk {
 		n := s.copyAccounts(chunk[:], from)
 		if n == 0 {
@@ -40,14 +40,14 @@ func (s *Store) Sweep(now limiter.Instant) {
 
 // copyAccounts copies accounts of the list from a place on, and returns how many. One that moves to
 // the place of a purged one may be missed by this sweep; the next one gets it.
-func (s *Store) copyAccounts(to []*account, from int) int {
+func (s *Store) copyAccounts(to []*Account, from int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return copy(to, s.accounts[min(from, len(s.accounts)):])
 }
 
 // sweep brings the account one step closer to the present, and reports whether it is there.
-func (a *account) sweep(now int64) (done bool) {
+func (a *Account) sweep(now int64) (done bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.purged {

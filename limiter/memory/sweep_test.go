@@ -52,7 +52,7 @@ func BenchmarkSweep(b *testing.B) {
 
 // crowdedAccount has a day's history, all the ids that can be remembered, and a million
 // reservations that expire within a minute, each by up to so much sooner.
-func crowdedAccount(b *testing.B, sooner int64) (a *account, now int64) {
+func crowdedAccount(b *testing.B, sooner int64) (a *Account, now int64) {
 	b.Helper()
 	s := New(Options{MaxReservationsPerAccount: DefaultMaxReservations})
 	l := limitertest.New(b, s)

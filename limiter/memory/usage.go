@@ -8,7 +8,7 @@ import (
 )
 
 // Usage implements [limiter.Account].
-func (a *account) Usage(
+func (a *Account) Usage(
 	_ context.Context, now limiter.Instant, current *limiter.CurrentPolicy,
 ) (u limiter.Usage, err error) {
 	if err := a.lockAndAdvance(now); err != nil {
@@ -45,7 +45,7 @@ func (a *account) Usage(
 
 // excess returns how much is used and in flight of a window, and by how much a further check of
 // this cost would exceed the limit.
-func (a *account) excess(
+func (a *Account) excess(
 	u limiter.Unit, w limiter.Window, limit, cost int64,
 ) (used, inFlight, excess int64) {
 	used, inFlight = a.sent.used(u, w, a.now), a.reservations.cost()
@@ -57,10 +57,12 @@ func (a *account) excess(
 
 // freeIn returns how long it is from now until an excess over the limit will have left a window of
 // which so much is used. The excess must not be more than the limit.
-func (a *account) freeIn(u limiter.Unit, w limiter.Window, used, excess, now int64) time.Duration {
+func (a *Account) freeIn(u limiter.Unit, w limiter.Window, used, excess, now int64) time.Duration {
 	if excess > used { // some of what is in flight must leave, too, and that would be committed now
 		return time.Duration(a.now + lengths[w] - now)
 	}
-	a.sent.settle(a.now)
+	if a.sent.settle(a.now) && a.record != nil {
+		a.record(Effect{Kind: Merged, At: a.now})
+	}
 	return time.Duration(a.sent.freeAt(u, w, excess) - now)
 }
