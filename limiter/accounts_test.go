@@ -113,6 +113,8 @@ var errMute = errors.New("no answer")
 
 func (m mute) Open(limiter.Key, string) limiter.Account { return m }
 
+func (mute) Loaded() {}
+
 func (mute) Reservations() int { return 0 }
 
 func (mute) Usage(

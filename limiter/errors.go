@@ -25,6 +25,9 @@ var (
 	ErrOverloaded = errors.New("too many outstanding reservations")
 	// ErrAccountOverloaded: the account holds as many outstanding reservations as one account may.
 	ErrAccountOverloaded = errors.New("the account has too many outstanding reservations")
+	// ErrStoreUnavailable: the store cannot keep what the call would change, or did not answer in
+	// time. Whether the call took effect is not known; repeating it with the same id is safe.
+	ErrStoreUnavailable = errors.New("the store is unavailable")
 	// ErrInvalid: an empty id, a cost outside 1..MaxCost, or a TTL that is not positive.
 	ErrInvalid = errors.New("invalid request")
 )

@@ -1,6 +1,9 @@
 package limiter
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Instant is one reading of the clocks, in nanoseconds.
 //
@@ -17,14 +20,22 @@ type Instant struct {
 }
 
 // Clock reads Instants. The zero Clock is not usable: make one with [StartClock].
-type Clock struct{ start time.Time }
+type Clock struct {
+	start time.Time
+	ahead *atomic.Int64 // of what Mono would be without Set
+}
 
 // StartClock returns a Clock that takes the wall clock as it is now for the start of its monotonic
 // time.
-func StartClock() Clock { return Clock{start: time.Now()} }
+func StartClock() Clock { return Clock{start: time.Now(), ahead: new(atomic.Int64)} }
 
 // Now reads both clocks at once.
 func (c Clock) Now() Instant {
 	now := time.Now()
-	return Instant{Mono: c.start.UnixNano() + int64(now.Sub(c.start)), Wall: now.UnixNano()}
+	mono := c.start.UnixNano() + int64(now.Sub(c.start)) + c.ahead.Load()
+	return Instant{Mono: mono, Wall: now.UnixNano()}
 }
+
+// Set makes an instant the present, as far as Mono goes. It is for a store that knows how far time
+// has come: before the first call of a process, or to catch up later, and then never back.
+func (c Clock) Set(mono int64) { c.ahead.Add(mono - c.Now().Mono) }

@@ -3,6 +3,7 @@ package limiter
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 )
 
@@ -15,6 +16,7 @@ import (
 type Limiter struct {
 	store    Store
 	accounts *accountMap
+	loading  sync.Once
 	loaded   atomic.Bool
 	opened   chan struct{} // closed when loaded becomes true
 	draining atomic.Bool
@@ -26,12 +28,14 @@ func New(store Store) *Limiter {
 	return &Limiter{store: store, accounts: newAccountMap(), opened: make(chan struct{})}
 }
 
-// MarkLoaded says that every account is known: from now on a missing one is [ErrAccountNotFound].
-// It cannot be undone.
+// MarkLoaded says that every account is known: from now on a missing one is [ErrAccountNotFound],
+// and the store forgets what it may have kept of others. It cannot be undone.
 func (l *Limiter) MarkLoaded() {
-	if l.loaded.CompareAndSwap(false, true) {
+	l.loading.Do(func() {
+		l.store.Loaded()
+		l.loaded.Store(true)
 		close(l.opened)
-	}
+	})
 }
 
 // Opened returns a channel that is closed once MarkLoaded was called.

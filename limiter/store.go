@@ -14,6 +14,9 @@ type Store interface {
 	// the account if the store has none. The gate opens an account once in each life, and the next
 	// life only after it has purged the one before. Open must not block.
 	Open(key Key, uid string) Account
+	// Loaded says that every account there is has been opened. What the store still keeps of others
+	// is of accounts that were deleted while nobody watched: it purges them. It must not block.
+	Loaded()
 	// Reservations returns how many reservations are outstanding, over all accounts. It visits no
 	// account: it is for metrics.
 	Reservations() int

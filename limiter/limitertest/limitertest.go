@@ -23,6 +23,7 @@
 package limitertest
 
 import (
+	"context"
 	"testing"
 
 	"github.com/sluice-mail/sluice/limiter"
@@ -34,6 +35,7 @@ type TB interface {
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
 	Cleanup(func())
+	Context() context.Context
 }
 
 // Options are the bounds of a store under test. 0 is the store's own default.
