@@ -1,0 +1,105 @@
+package journal
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/memory"
+)
+
+// account is an account of the store in memory, whose effects are written to the log.
+type account struct {
+	*memory.Account
+	store *Store
+	who   identity
+	// number stands for the account in the log; 0 until its first effect. Like last, the LSN of its
+	// latest effect, it is guarded by the lock of the account in memory.
+	number, last uint64
+	// granted is the LSN of the latest grant, and committed that of the latest commit that has to
+	// be durable before it is answered.
+	granted, committed atomic.Uint64
+}
+
+var _ limiter.Account = (*account)(nil)
+
+// Check implements [limiter.Account]. It is allowed once the grant is durable, also if it is an
+// earlier one that is repeated. Its errors are those of the store in memory and
+// [limiter.ErrStoreUnavailable].
+func (a *account) Check(
+	ctx context.Context, now limiter.Instant, current *limiter.CurrentPolicy, ask limiter.Ask,
+) (limiter.Decision, error) {
+	if err := a.store.admits(); err != nil {
+		return limiter.Decision{}, err
+	}
+	d, err := a.Account.Check(ctx, now, current, ask)
+	if err != nil || d.Verdict != limiter.Allowed {
+		return d, err
+	}
+	if err := a.store.wait(ctx, a.granted.Load()); err != nil {
+		return limiter.Decision{}, err
+	}
+	return d, nil
+}
+
+// Commit implements [limiter.Account]. A commit of a reservation need not wait: were it lost, the
+// reservation would count at its deadline, which is later. One that counts more than was reserved
+// must be durable.
+func (a *account) Commit(
+	ctx context.Context, now limiter.Instant, id string, cost int64,
+) (limiter.Outcome, error) {
+	if err := a.store.log.accepts(); err != nil {
+		return 0, err
+	}
+	outcome, err := a.Account.Commit(ctx, now, id, cost)
+	if err != nil {
+		return outcome, err
+	}
+	if err := a.store.wait(ctx, a.committed.Load()); err != nil {
+		return 0, err
+	}
+	return outcome, nil
+}
+
+// Release implements [limiter.Account]. It need not wait: were it lost, the reservation would count
+// at its deadline.
+func (a *account) Release(
+	ctx context.Context, now limiter.Instant, id string,
+) (limiter.Outcome, error) {
+	if err := a.store.log.accepts(); err != nil {
+		return 0, err
+	}
+	return a.Account.Release(ctx, now, id)
+}
+
+// record appends an effect to the log. The account is locked.
+func (a *account) record(e memory.Effect) {
+	records := uint64(1)
+	introduce := a.number == 0
+	if introduce {
+		if e.Kind == memory.Purged {
+			return // nothing was ever written of it
+		}
+		records = 2
+		a.store.introduce(a)
+	}
+	l := a.store.log
+	g := l.begin(e.At)
+	if introduce {
+		g.body = appendAccount(g.body, a.number, a.who)
+	}
+	g.body = appendEffect(g.body, g.base, a.number, &e)
+	a.last = l.end(g, records)
+	switch e.Kind {
+	case memory.Granted:
+		a.granted.Store(a.last)
+	case memory.CommittedLate, memory.CommittedUnreserved:
+		a.committed.Store(a.last)
+	case memory.Committed:
+		if e.CostsMore {
+			a.committed.Store(a.last)
+		}
+	case memory.Purged:
+		a.store.forget(a)
+	}
+}

@@ -1,0 +1,203 @@
+package journal
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// fullPause is the time between two attempts to write to a full disk.
+const fullPause = 100 * time.Millisecond
+
+// disk is the file system under the database, with two things changed.
+//
+// A write that finds the disk full waits until there is room, and then goes on: nothing was lost,
+// so this is safe, and the database, which ends the process over a failed write, need not know.
+//
+// With a pace (--sync 100ms), a sync of the log returns at once, and [disk.syncLogs] does it later.
+type disk struct {
+	vfs.FS
+	pace    time.Duration // 0: syncs are done at once
+	full    atomic.Bool
+	closing chan struct{}         // closed when waiting for room is to end
+	onFull  func(full bool)       // told when the disk gets full, and when it no longer is
+	mu      sync.Mutex            // guards logs
+	logs    map[*logFile]struct{} // the open files of the log, with a pace
+}
+
+func newDisk(fs vfs.FS, pace time.Duration, onFull func(full bool)) *disk {
+	return &disk{
+		FS: fs, pace: pace, onFull: onFull,
+		closing: make(chan struct{}), logs: map[*logFile]struct{}{},
+	}
+}
+
+// Unwrap implements [vfs.FS].
+func (d *disk) Unwrap() vfs.FS { return d.FS }
+
+// Create implements [vfs.FS].
+func (d *disk) Create(name string, c vfs.DiskWriteCategory) (f vfs.File, err error) {
+	err = d.retry(func() error { f, err = d.FS.Create(name, c); return err })
+	return d.wrap(name, f, err)
+}
+
+// OpenReadWrite implements [vfs.FS].
+func (d *disk) OpenReadWrite(
+	name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption,
+) (f vfs.File, err error) {
+	err = d.retry(func() error { f, err = d.FS.OpenReadWrite(name, c, o...); return err })
+	return d.wrap(name, f, err)
+}
+
+// ReuseForWrite implements [vfs.FS].
+func (d *disk) ReuseForWrite(
+	old, name string, c vfs.DiskWriteCategory,
+) (f vfs.File, err error) {
+	err = d.retry(func() error { f, err = d.FS.ReuseForWrite(old, name, c); return err })
+	return d.wrap(name, f, err)
+}
+
+// Link implements [vfs.FS].
+func (d *disk) Link(old, name string) error {
+	return d.retry(func() error { return d.FS.Link(old, name) })
+}
+
+// Rename implements [vfs.FS].
+func (d *disk) Rename(old, name string) error {
+	return d.retry(func() error { return d.FS.Rename(old, name) })
+}
+
+// retry repeats an operation while the disk is full.
+func (d *disk) retry(do func() error) error {
+	for {
+		err := do()
+		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+			if err == nil && d.full.CompareAndSwap(true, false) {
+				d.onFull(false)
+			}
+			return err
+		}
+		if d.full.CompareAndSwap(false, true) {
+			d.onFull(true)
+		}
+		select {
+		case <-d.closing:
+			return err
+		case <-time.After(fullPause):
+		}
+	}
+}
+
+func (d *disk) wrap(name string, f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	waiting := &file{File: f, disk: d}
+	if d.pace == 0 || !strings.HasSuffix(name, ".log") {
+		return waiting, nil
+	}
+	l := &logFile{file: waiting}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.logs[l] = struct{}{}
+	return l, nil
+}
+
+// syncLogs syncs what was written of the log until now.
+func (d *disk) syncLogs() error {
+	d.mu.Lock()
+	var logs []*logFile
+	for l := range d.logs {
+		logs = append(logs, l)
+	}
+	d.mu.Unlock()
+	for _, l := range logs {
+		if err := l.sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// file waits for room when the disk is full.
+type file struct {
+	vfs.File
+	disk *disk
+}
+
+// Write implements [io.Writer].
+func (f *file) Write(p []byte) (n int, err error) {
+	err = f.disk.retry(func() error {
+		written, err := f.File.Write(p[n:])
+		n += written
+		if err == nil && n < len(p) {
+			return io.ErrShortWrite
+		}
+		return err
+	})
+	return n, err
+}
+
+// WriteAt implements [io.WriterAt].
+func (f *file) WriteAt(p []byte, at int64) (n int, err error) {
+	err = f.disk.retry(func() error {
+		written, err := f.File.WriteAt(p[n:], at+int64(n))
+		n += written
+		return err
+	})
+	return n, err
+}
+
+// Preallocate implements [vfs.File]. It is for speed alone: where there is no room for it, there
+// may still be room for what will be written.
+func (f *file) Preallocate(offset, length int64) error {
+	err := f.File.Preallocate(offset, length)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return nil
+	}
+	return err
+}
+
+// logFile is a file of the log whose syncs are put off.
+type logFile struct {
+	*file
+	mu     sync.Mutex // held while it is synced or closed
+	dirty  atomic.Bool
+	closed bool
+}
+
+// Sync implements [vfs.File].
+func (l *logFile) Sync() error { l.dirty.Store(true); return nil }
+
+// SyncData implements [vfs.File].
+func (l *logFile) SyncData() error { l.dirty.Store(true); return nil }
+
+// Close implements [io.Closer].
+func (l *logFile) Close() error {
+	l.disk.mu.Lock()
+	delete(l.disk.logs, l)
+	l.disk.mu.Unlock()
+	if err := l.sync(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	return l.File.Close()
+}
+
+// sync syncs what was written, if there is anything.
+func (l *logFile) sync() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || !l.dirty.Swap(false) {
+		return nil
+	}
+	return l.File.SyncData()
+}
