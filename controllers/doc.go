@@ -11,6 +11,7 @@
 //   - status_controller.go: on the elected replica, writes the status of MailAccounts.
 //   - conditions.go: the condition that the status should have.
 //   - status_notifier.go: the limits controller tells the status controller what is in force.
+//   - pod_events.go: events about the pod that this runs in.
 //   - leader.go: the election of the replica that writes the status.
 //
 // From a folder of manifests:

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+
 	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/limiter"
 )
@@ -17,14 +19,7 @@ func (s *Server) checkBatch(q *request, r *response) error {
 	if err := s.limiter.Admits(); err != nil {
 		return err
 	}
-	return handleItems(s, q, r, batch.Checks,
-		func(item *httpv1.CheckItem, now limiter.Instant) (checkResponse, error) {
-			k, err := itemKey(item.Account)
-			if err != nil {
-				return checkResponse{}, err
-			}
-			return s.check(q.http.Context(), k, &item.CheckRequest, now)
-		})
+	return handleItems(s, q, r, batch.Checks, checkItem)
 }
 
 func (s *Server) commitBatch(q *request, r *response) error {
@@ -35,14 +30,7 @@ func (s *Server) commitBatch(q *request, r *response) error {
 	if err := s.loaded(); err != nil {
 		return err
 	}
-	return handleItems(s, q, r, batch.Commits,
-		func(item *httpv1.CommitItem, now limiter.Instant) (endResponse, error) {
-			k, err := itemKey(item.Account)
-			if err != nil {
-				return endResponse{}, err
-			}
-			return s.commit(q.http.Context(), k, &item.CommitRequest, now)
-		})
+	return handleItems(s, q, r, batch.Commits, commitItem)
 }
 
 func (s *Server) releaseBatch(q *request, r *response) error {
@@ -53,31 +41,58 @@ func (s *Server) releaseBatch(q *request, r *response) error {
 	if err := s.loaded(); err != nil {
 		return err
 	}
-	return handleItems(s, q, r, batch.Releases,
-		func(item *httpv1.ReleaseItem, now limiter.Instant) (endResponse, error) {
-			k, err := itemKey(item.Account)
-			if err != nil {
-				return endResponse{}, err
-			}
-			return s.release(q.http.Context(), k, &item.ReleaseRequest, now)
-		})
+	return handleItems(s, q, r, batch.Releases, releaseItem)
 }
 
-// handleItems handles the items of a batch in order, and responds with a list of their results.
+func checkItem(
+	s *Server, ctx context.Context, item *httpv1.CheckItem, now limiter.Instant,
+) (checkResponse, error) {
+	k, err := itemKey(item.Account)
+	if err != nil {
+		return checkResponse{}, err
+	}
+	return s.check(ctx, k, &item.CheckRequest, now)
+}
+
+func commitItem(
+	s *Server, ctx context.Context, item *httpv1.CommitItem, now limiter.Instant,
+) (endResponse, error) {
+	k, err := itemKey(item.Account)
+	if err != nil {
+		return endResponse{}, err
+	}
+	return s.commit(ctx, k, &item.CommitRequest, now)
+}
+
+func releaseItem(
+	s *Server, ctx context.Context, item *httpv1.ReleaseItem, now limiter.Instant,
+) (endResponse, error) {
+	k, err := itemKey(item.Account)
+	if err != nil {
+		return endResponse{}, err
+	}
+	return s.release(ctx, k, &item.ReleaseRequest, now)
+}
+
+// handleItems handles the items of a batch in order, and responds with a list of their results. If
+// the store has to make what they changed durable, it does so once, at the end. If that fails, no
+// result may be told.
 func handleItems[Item any, Resp encoder](
 	s *Server, q *request, r *response, items []Item,
-	do func(*Item, limiter.Instant) (Resp, error),
+	do func(*Server, context.Context, *Item, limiter.Instant) (Resp, error),
 ) error {
 	if !r.share.acquire(s.responses, itemBytes*len(items)) {
 		return errResponses
 	}
+	var batch limiter.Batch
+	ctx := batch.Context(q.http.Context())
 	now := s.clock.Now()
 	r.body = append(r.body, `{"results":[`...)
 	for i := range items {
 		if i > 0 {
 			r.body = append(r.body, ',')
 		}
-		result, err := do(&items[i], now)
+		result, err := do(s, ctx, &items[i], now)
 		if err != nil {
 			r.body = s.appendFailure(r.body, q, err)
 			continue
@@ -85,7 +100,7 @@ func handleItems[Item any, Resp encoder](
 		r.body = result.AppendJSON(r.body)
 	}
 	r.body = append(r.body, "]}\n"...)
-	return nil
+	return batch.Wait(ctx)
 }
 
 // itemKey returns the account that an item names.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"slices"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
@@ -51,7 +52,9 @@ func NewWithFailingItems(o Options, err error) *Server {
 					return err
 				}
 				return handleItems(s, q, r, batch.Checks,
-					func(*httpv1.CheckItem, limiter.Instant) (checkResponse, error) {
+					func(
+						*Server, context.Context, *httpv1.CheckItem, limiter.Instant,
+					) (checkResponse, error) {
 						return checkResponse{}, err
 					})
 			}

@@ -45,6 +45,6 @@ var (
 	CostExceedsLimit = ProblemKind{"cost-exceeds-limit", 422, "The cost exceeds a limit"}
 	InternalError    = ProblemKind{"internal-error", 500, "Something went wrong in Sluice"}
 	NotReady         = ProblemKind{"not-ready", 503, "This Sluice is not ready"}
-	StoreUnavailable = ProblemKind{"store-unavailable", 503, "The store cannot be reached"}
+	StoreUnavailable = ProblemKind{"store-unavailable", 503, "The store is unavailable"}
 	Overloaded       = ProblemKind{"overloaded", 503, "There is too much at a time"}
 )

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 
+	"github.com/sluice-mail/sluice/limiter/journal"
 	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
@@ -20,6 +22,10 @@ const maxMaxReservations = 1_000_000_000
 // config holds the settings of serve. Each is a flag and an environment variable.
 type config struct {
 	accounts        string
+	dataDir         string
+	sync            string
+	trustClock      bool
+	acceptLoss      string
 	httpAddress     string
 	healthAddress   string
 	metricsAddress  string
@@ -36,6 +42,17 @@ type config struct {
 func (c *config) register(flags *pflag.FlagSet) {
 	flags.StringVar(&c.accounts, "accounts", "",
 		"take MailAccounts from the manifests in this folder, instead of a cluster")
+	flags.StringVar(&c.dataDir, "data-dir", "",
+		"keep what was sent in this directory too, so that a restart forgets nothing")
+	flags.StringVar(&c.sync, "sync", syncAlways,
+		"with --data-dir: always (an Allow waits for the disk), or how much may be lost in a power "+
+			"cut, 1ms to 10s")
+	flags.BoolVar(&c.trustClock, "trust-clock", false,
+		"with --data-dir: believe the wall clock after a reboot though the kernel does not call it "+
+			"synchronised")
+	flags.StringVar(&c.acceptLoss, "accept-loss", "",
+		"with --data-dir: start although the journal is damaged, and forget what cannot be read: of "+
+			"these accounts (namespace/name,...), or all")
 	flags.StringVar(&c.httpAddress, "http-address", ":8080",
 		"where to serve the HTTP API")
 	flags.StringVar(&c.healthAddress, "health-address", ":8081",
@@ -102,10 +119,36 @@ func (c *config) validate() error {
 			"--max-reservations-per-account must be 1 or more, or 0 for the default, not %d",
 			c.maxPerAccount,
 		)
+	case c.dataDir == "" && (c.sync != syncAlways || c.trustClock || c.acceptLoss != ""):
+		return errors.New("--sync, --trust-clock and --accept-loss are about a journal: " +
+			"they need --data-dir")
 	case c.maxConnections < 1:
 		return fmt.Errorf("--max-connections must be 1 or more, not %d", c.maxConnections)
 	}
+	if _, err := c.syncPace(); err != nil {
+		return err
+	}
+	if _, err := journal.ParseAcceptLoss(c.acceptLoss); err != nil {
+		return fmt.Errorf("--accept-loss: %w", err)
+	}
 	return nil
+}
+
+const (
+	syncAlways = "always"
+	maxSync    = 10 * time.Second
+)
+
+// syncPace returns how long an answer may come before the disk has what it changed.
+func (c *config) syncPace() (time.Duration, error) {
+	if c.sync == syncAlways {
+		return 0, nil
+	}
+	pace, err := time.ParseDuration(c.sync)
+	if err != nil || pace < time.Millisecond || pace > maxSync {
+		return 0, fmt.Errorf("--sync must be %s, or 1ms to %s, not %q", syncAlways, maxSync, c.sync)
+	}
+	return pace, nil
 }
 
 func (c *config) storeOptions() memory.Options {

@@ -2,6 +2,8 @@
 //
 //   - main.go: the commands.
 //   - serve.go, config.go: "sluice serve" and its flags.
+//   - store.go: the store that serve uses: in memory, or a journal.
+//   - journal.go: "sluice journal", which looks into a journal that nobody has open.
 //   - bench.go: "sluice bench", the load generator.
 //   - smoketest.go: "sluice smoke-test".
 //   - version.go: "sluice version".
@@ -38,7 +40,7 @@ func run(ctx context.Context, args []string, env lookup, stdout, stderr io.Write
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(newServeCommand(env), newSmokeTestCommand(), newBenchCommand(),
+	root.AddCommand(newServeCommand(env), newJournalCommand(), newSmokeTestCommand(), newBenchCommand(),
 		newVersionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)

@@ -26,7 +26,6 @@ import (
 
 	"github.com/sluice-mail/sluice/controllers"
 	"github.com/sluice-mail/sluice/limiter"
-	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
 )
 
@@ -75,9 +74,13 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	log.Info("sluice is starting", "version", version)
-	store, clock := memory.New(c.storeOptions()), limiter.StartClock()
+	registry := prometheus.NewRegistry() // the program's own metrics
+	store, err := c.newStore(registry, log)
+	if err != nil {
+		return err
+	}
 	l := limiter.New(store)
-	servers, err := c.servers(ctx, l, alive(store, clock), clock, log)
+	servers, err := c.servers(ctx, l, store, registry, log)
 	if err != nil {
 		return err
 	}
@@ -87,12 +90,19 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 	}
 	group, running := errgroup.WithContext(ctx)
 	context.AfterFunc(running, l.Drain)
-	group.Go(func() error { return accounts.Start(running) })
 	for _, s := range servers {
 		group.Go(func() error { return s.Start(running) })
 	}
-	group.Go(func() error { store.RunSweep(running, clock); return nil })
-	group.Go(func() error { store.RunExpiry(running, clock); return nil })
+	group.Go(func() error {
+		// No account is touched before what was kept of it is there.
+		if err := store.recover(running, accounts.tell); err != nil {
+			return err
+		}
+		group.Go(func() error { store.RunSweep(running, store.clock()); return nil })
+		group.Go(func() error { store.RunExpiry(running, store.clock()); return nil })
+		return accounts.Start(running)
+	})
+	group.Go(func() error { return store.failure(running) })
 	group.Go(func() error {
 		select {
 		case <-l.Opened():
@@ -102,7 +112,7 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 		}
 		return nil
 	})
-	if err := waitFor(running, group); err != nil {
+	if err := errors.Join(waitFor(running, group), store.close()); err != nil {
 		return err
 	}
 	log.Info("sluice has stopped")
@@ -130,20 +140,19 @@ func waitFor(ctx context.Context, group *errgroup.Group) error {
 
 // servers opens the three addresses.
 func (c *config) servers(
-	ctx context.Context, l *limiter.Limiter, alive func() error, clock limiter.Clock,
+	ctx context.Context, l *limiter.Limiter, store store, registry *prometheus.Registry,
 	log logr.Logger,
 ) ([]*manager.Server, error) {
-	// The API's own metrics, besides those of the process and of the controllers.
-	registry := prometheus.NewRegistry()
+	// Besides ours there are those of the process and of the controllers.
 	gatherers := prometheus.Gatherers{metrics.Registry, registry}
 	api := server.New(server.Options{
 		Limiter:        l,
-		Clock:          clock,
+		Clock:          store.clock(),
 		ReservationTTL: c.reservationTTL,
 		Registry:       registry,
 		Log:            log,
 	})
-	health := server.Health(alive, ready(ctx, l))
+	health := server.Health(alive(store), ready(ctx, l))
 	metricsHandler := promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{})
 	timeout := shutdownTimeout
 	var servers []*manager.Server
@@ -186,10 +195,10 @@ func ready(ctx context.Context, l *limiter.Limiter) func() error {
 }
 
 // alive returns what /healthz asks: the error says why the process should be restarted.
-func alive(store *memory.Store, clock limiter.Clock) func() error {
+func alive(store store) func() error {
 	return func() error {
 		last := store.LastSweep()
-		since := time.Duration(clock.Now().Mono - last)
+		since := time.Duration(store.clock().Now().Mono - last)
 		if last == 0 || since <= sweepTimeout { // 0: it has not started
 			return nil
 		}
@@ -210,22 +219,30 @@ func (c *config) listen(flag, address string, log logr.Logger) (net.Listener, er
 	return listener, nil
 }
 
-// accountsSource returns what loads the MailAccounts and follows their changes: from a folder, or
-// else from a cluster.
+// source loads the MailAccounts and follows their changes.
+type source struct {
+	manager.Runnable
+	// tell makes an event of what happened to this process, where there are events.
+	tell func(kind, reason, note string)
+}
+
+// accountsSource returns the source of MailAccounts: a folder, or else a cluster.
 func (c *config) accountsSource(
 	ctx context.Context, l *limiter.Limiter, log logr.Logger,
-) (manager.Runnable, error) {
+) (source, error) {
+	silent := func(_, _, _ string) {}
 	if c.accounts != "" {
-		return controllers.NewManifestDir(ctx, c.accounts, l, log)
+		dir, err := controllers.NewManifestDir(ctx, c.accounts, l, log)
+		return source{dir, silent}, err
 	}
 	config, err := kubeconfig.GetConfig()
 	if err != nil {
-		return nil, fmt.Errorf("there is no cluster to take MailAccounts from: "+
+		return source{}, fmt.Errorf("there is no cluster to take MailAccounts from: "+
 			"run inside one, set KUBECONFIG, or use --accounts DIR (%w)", err)
 	}
 	scheme, err := controllers.NewScheme()
 	if err != nil {
-		return nil, err
+		return source{}, err
 	}
 	timeout := shutdownTimeout
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
@@ -236,13 +253,17 @@ func (c *config) accountsSource(
 		GracefulShutdownTimeout: &timeout,
 	})
 	if err != nil {
-		return nil, err
+		return source{}, err
 	}
 	options := controllers.Options{Limiter: l}
 	if c.leaderElect {
 		options.LeaseNamespace = c.namespace()
 	}
-	return mgr, controllers.Add(mgr, options)
+	tell := silent
+	if pod := os.Getenv("POD_NAME"); pod != "" {
+		tell = controllers.PodEvents(mgr, c.namespace(), pod, os.Getenv("POD_UID"))
+	}
+	return source{mgr, tell}, controllers.Add(mgr, options)
 }
 
 // namespace returns the namespace of the lease: the flag's, or else the pod's, or else "default".

@@ -22,5 +22,6 @@
 //   - torn.go: the end of a log that a power cut tore.
 //   - damage.go: what is told when something cannot be read, and what may be given up.
 //   - clock.go, clock_linux.go, clock_other.go: how much time passed meanwhile.
+//   - inspect.go: what a journal holds, for people.
 //   - metrics.go: what is counted.
 package journal

@@ -35,14 +35,22 @@ func openWitness(fs vfs.FS, name string) (*witness, error) {
 		return nil, err
 	}
 	w := &witness{file: file}
+	if err := w.read(); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return w, nil
+}
+
+// read reads the highest LSN that either place has.
+func (w *witness) read() error {
 	for place := range int64(2) {
 		var b [12]byte
-		_, err := file.ReadAt(b[:], place*witnessPlace)
+		_, err := w.file.ReadAt(b[:], place*witnessPlace)
 		if errors.Is(err, io.EOF) {
 			continue // it was not written yet
 		}
 		if err != nil {
-			return nil, errors.Join(err, file.Close())
+			return err
 		}
 		lsn := binary.BigEndian.Uint64(b[:])
 		sum := binary.BigEndian.Uint32(b[8:])
@@ -50,7 +58,7 @@ func openWitness(fs vfs.FS, name string) (*witness, error) {
 			w.lsn, w.place = lsn, 1-place
 		}
 	}
-	return w, nil
+	return nil
 }
 
 // set says that all up to an LSN is durable.
