@@ -2,19 +2,23 @@ package server_test
 
 import (
 	"bufio"
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// Servers and loads are processes of their own, with GOMAXPROCS=1: the two servers share core 0,
-// their loads share core 1. The servers get slices of checks in turns, so that whatever else the
+// Servers and loads are processes of their own, with GOMAXPROCS=1 unless a benchmark says more: the
+// two servers share core 0, their loads share core 1. The servers get slices of checks in turns, so that whatever else the
 // machine does slows both. The metrics are
 //
 //	ref-checks/s  of the reference
@@ -37,8 +41,8 @@ func BenchmarkHTTP(b *testing.B) {
 	for _, decision := range []string{"allow", "deny"} {
 		for _, accounts := range []int{1, 100_000} {
 			b.Run(fmt.Sprintf("check=%s/accounts=%d", decision, accounts), func(b *testing.B) {
-				compare(b, startServer(b, "bare", decision, accounts, 1),
-					startServer(b, "sluice", decision, accounts, 1))
+				compare(b, benchSetup{kind: "bare", decision: decision, accounts: accounts},
+					benchSetup{kind: "memory", decision: decision, accounts: accounts})
 			})
 		}
 	}
@@ -48,19 +52,89 @@ func BenchmarkHTTP(b *testing.B) {
 func BenchmarkBatch(b *testing.B) {
 	for _, accounts := range []int{1, 100_000} {
 		b.Run(fmt.Sprintf("accounts=%d", accounts), func(b *testing.B) {
-			compare(b, startServer(b, "sluice", "allow", accounts, 1),
-				startServer(b, "sluice", "allow", accounts, 100))
+			compare(b, benchSetup{kind: "memory", decision: "allow", accounts: accounts},
+				benchSetup{kind: "memory", decision: "allow", accounts: accounts, batch: 100})
 		})
 	}
+}
+
+// BenchmarkJournal compares the store with a journal with the store in memory. Each check that is
+// allowed is committed, by a request that is not timed for the percentiles. Both servers have
+// GOMAXPROCS=2, as a process with a journal always has, and still share core 0. disk-p99-ns is what
+// a synced write of 4 KiB takes at the 99th percentile, in the same folder right before.
+func BenchmarkJournal(b *testing.B) {
+	const accounts = 1000
+	for _, c := range []struct {
+		decision           string
+		sync               string
+		connections, batch int
+	}{
+		{"allow", "always", 1, 1}, {"allow", "always", 16, 1},
+		{"allow", "always", 64, 1}, {"allow", "always", 256, 1},
+		{"allow", "100ms", 64, 1},
+		{"allow", "always", 16, 100},
+		{"deny", "always", 64, 1},
+	} {
+		name := fmt.Sprintf("check=%s/sync=%s/connections=%d/batch=%d",
+			c.decision, c.sync, c.connections, c.batch)
+		b.Run(name, func(b *testing.B) {
+			s := benchSetup{
+				kind: "memory", decision: c.decision, accounts: accounts, batch: c.batch,
+				connections: c.connections, procs: 2, commits: c.decision == "allow",
+			}
+			disk := syncedWrites(b)
+			durable := s
+			durable.kind, durable.sync = "journal", c.sync
+			compare(b, s, durable)
+			b.ReportMetric(disk, "disk-p99-ns")
+		})
+	}
+}
+
+// syncedWrites returns the 99th percentile of how long it takes to overwrite and sync 4 KiB.
+func syncedWrites(b *testing.B) (p99 float64) {
+	b.Helper()
+	f, err := os.Create(filepath.Join(b.TempDir(), "synced"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	var took []float64
+	block := make([]byte, 4096)
+	for i := range 2001 {
+		start := time.Now()
+		_, err := f.WriteAt(block, 0)
+		if err = errors.Join(err, syscall.Fdatasync(int(f.Fd()))); err != nil {
+			b.Fatal(err)
+		}
+		if i > 0 { // the first one makes the file longer
+			took = append(took, float64(time.Since(start)))
+		}
+	}
+	slices.Sort(took)
+	return took[len(took)*99/100]
 }
 
 // benchSlice is how many checks one server gets before it is the other's turn: about a tenth of a
 // second of single ones.
 const benchSlice = 4_000
 
+// benchSetup says what is measured.
+type benchSetup struct {
+	kind        string // of the server: bare, memory or journal
+	decision    string // of all checks: allow or deny
+	accounts    int
+	batch       int    // checks in a request; 0 is 1
+	connections int    // of the load; 0 is 16
+	procs       int    // GOMAXPROCS of the server; 0 is 1
+	commits     bool   // commit each check
+	sync        string // of a journal
+}
+
 // compare gives b.N checks to each of two servers, and reports the metrics.
-func compare(b *testing.B, reference, subject *benched) {
+func compare(b *testing.B, x, y benchSetup) {
 	b.Helper()
+	reference, subject := startServer(b, x), startServer(b, y)
 	defer reference.stop(b)
 	defer subject.stop(b)
 	reference.load(b) // warms up connections and pools
@@ -102,15 +176,19 @@ type child struct {
 	out *bufio.Reader
 }
 
-func startServer(b *testing.B, kind, decision string, accounts, batch int) *benched {
+func startServer(b *testing.B, s benchSetup) *benched {
 	b.Helper()
-	n := "SLUICE_BENCH_ACCOUNTS=" + strconv.Itoa(accounts)
-	server := startChild(b, "0", n, "SLUICE_BENCH_SERVER="+kind, "SLUICE_BENCH_DECISION="+decision)
+	n := "SLUICE_BENCH_ACCOUNTS=" + strconv.Itoa(s.accounts)
+	server := startChild(b, "0", n, "GOMAXPROCS="+strconv.Itoa(max(1, s.procs)),
+		"SLUICE_BENCH_SERVER="+s.kind, "SLUICE_BENCH_DECISION="+s.decision,
+		"SLUICE_BENCH_SYNC="+s.sync, "SLUICE_BENCH_DIR="+b.TempDir())
 	address := server.line(b)
 	return &benched{
 		server: server,
-		loader: startChild(b, "1", n, "SLUICE_BENCH_LOAD="+address,
-			"SLUICE_BENCH_BATCH="+strconv.Itoa(batch)),
+		loader: startChild(b, "1", n, "GOMAXPROCS=1", "SLUICE_BENCH_LOAD="+address,
+			"SLUICE_BENCH_BATCH="+strconv.Itoa(max(1, s.batch)),
+			"SLUICE_BENCH_CONNECTIONS="+strconv.Itoa(cmp.Or(s.connections, 16)),
+			"SLUICE_BENCH_COMMITS="+strconv.FormatBool(s.commits)),
 	}
 }
 
@@ -122,7 +200,7 @@ func startChild(b *testing.B, core string, env ...string) *child {
 		args = append([]string{taskset, "-c", core}, args...)
 	}
 	c := &child{cmd: exec.Command(args[0], args[1:]...)}
-	c.cmd.Env = append(append(os.Environ(), "GOMAXPROCS=1"), env...)
+	c.cmd.Env = append(os.Environ(), env...)
 	c.cmd.Stderr = os.Stderr
 	var err error
 	if c.in, err = c.cmd.StdinPipe(); err != nil {

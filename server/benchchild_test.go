@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"runtime/pprof"
 	"strconv"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/limiter/journal"
 	"github.com/sluice-mail/sluice/limiter/limitertest"
 	"github.com/sluice-mail/sluice/limiter/memory"
 	"github.com/sluice-mail/sluice/server"
@@ -38,7 +40,8 @@ func benchChild() (is bool) {
 	case kind != "":
 		err = benchServer(kind, os.Getenv("SLUICE_BENCH_DECISION"), number("SLUICE_BENCH_ACCOUNTS"))
 	case address != "":
-		err = benchLoad(address, number("SLUICE_BENCH_ACCOUNTS"), number("SLUICE_BENCH_BATCH"))
+		err = benchLoad(address, number("SLUICE_BENCH_ACCOUNTS"), number("SLUICE_BENCH_BATCH"),
+			number("SLUICE_BENCH_CONNECTIONS"), os.Getenv("SLUICE_BENCH_COMMITS") == "true")
 	default:
 		return false
 	}
@@ -66,8 +69,13 @@ func benchServer(kind, decision string, accounts int) error {
 	s, listen := &http.Server{Handler: bare(decision)}, func() (net.Listener, error) {
 		return net.Listen("tcp", "127.0.0.1:0")
 	}
-	if kind == "sluice" {
-		s = server.HTTPServer(decider(decision, accounts), logr.Discard())
+	if kind != "bare" {
+		store, clock, closeStore, err := benchStore(kind)
+		if err != nil {
+			return err
+		}
+		defer closeStore()
+		s = server.HTTPServer(decider(store, clock, decision, accounts), logr.Discard())
 		listen = func() (net.Listener, error) {
 			return server.Listen("127.0.0.1:0", server.DefaultMaxConnections, logr.Discard())
 		}
@@ -82,10 +90,29 @@ func benchServer(kind, decision string, accounts int) error {
 	return s.Close()
 }
 
+// benchStore returns the store in memory, or with a journal.
+func benchStore(kind string) (store limiter.Store, clock limiter.Clock, done func(), err error) {
+	if kind == "memory" {
+		return memory.New(memory.Options{}), limiter.StartClock(), func() {}, nil
+	}
+	o := journal.Options{
+		Dir: os.Getenv("SLUICE_BENCH_DIR"), Registry: prometheus.NewRegistry(), Log: logr.Discard(),
+	}
+	if pace := os.Getenv("SLUICE_BENCH_SYNC"); pace != "always" {
+		if o.Sync, err = time.ParseDuration(pace); err != nil {
+			return nil, clock, nil, err
+		}
+	}
+	j := journal.New(o)
+	_, err = j.Recover(context.Background())
+	return j, j.Clock(), func() { _ = j.Close() }, err
+}
+
 // decider returns the server as it is run, with accounts that allow or deny all checks.
-func decider(decision string, accounts int) http.Handler {
-	l := limiter.New(memory.New(memory.Options{}))
-	clock := limiter.StartClock()
+func decider(
+	store limiter.Store, clock limiter.Clock, decision string, accounts int,
+) http.Handler {
+	l := limiter.New(store)
 	p := limiter.Policy{Limits: limitertest.Limits(1e9, 1e9, 2e9)}
 	if decision == "deny" {
 		p.Limits[limiter.Cost][limiter.Day] = 1

@@ -14,19 +14,17 @@ import (
 
 // The load of BenchmarkHTTP: it costs little enough to keep a server busy from one core.
 
-// benchConnections is how many callers send at a time.
-const benchConnections = 16
-
-// benchLoad sends as many checks as each line asks for, in batches of this size. It prints how long
-// that took, and the 99th percentile of how long one request took.
-func benchLoad(address string, accounts, batch int) error {
-	conns := make([]*benchConn, benchConnections)
+// benchLoad sends as many checks as each line asks for, in batches of this size, over as many
+// connections, and commits each if it is to. It prints how long that took, and the 99th percentile
+// of how long one request with checks took.
+func benchLoad(address string, accounts, batch, connections int, commits bool) error {
+	conns := make([]*benchConn, connections)
 	for i := range conns {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			return err
 		}
-		conns[i] = newBenchConn(conn, i, accounts, batch)
+		conns[i] = newBenchConn(conn, i, accounts, batch, commits)
 	}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
@@ -37,7 +35,7 @@ func benchLoad(address string, accounts, batch int) error {
 		start := time.Now()
 		done := make(chan error)
 		for _, c := range conns {
-			go func() { done <- c.send(max(1, n/batch/benchConnections)) }()
+			go func() { done <- c.send(max(1, n/batch/connections)) }()
 		}
 		var latencies []time.Duration
 		for range conns {
@@ -55,66 +53,89 @@ func benchLoad(address string, accounts, batch int) error {
 	return lines.Err()
 }
 
-// benchConn is a connection with a prepared request. send overwrites its accounts and ids.
+// benchConn is a connection with prepared requests.
 type benchConn struct {
 	net.Conn
-	request, answer []byte
-	digits          []benchDigits // of each check in it
-	accounts, sent  int
-	latencies       []time.Duration
+	check, commit  *benchRequest // commit is nil if there are none
+	answer         []byte
+	accounts, sent int
+	latencies      []time.Duration
 }
 
-// benchDigits are the places in a request that differ from one check to the next.
+// benchRequest is a prepared request. Its accounts and ids are overwritten for each.
+type benchRequest struct {
+	text   []byte
+	digits []benchDigits // of each item in it
+}
+
+// benchDigits are the places in a request that differ from one item to the next.
 type benchDigits struct{ account, id []byte }
 
 // Placeholders in the prepared request, as long as what replaces them.
 const accountDigits, idDigits = "######", "@@@@@@@@@@@@"
 
-func newBenchConn(conn net.Conn, number, accounts, batch int) *benchConn {
-	path := "/v1/accounts/marketing/newsletter-" + accountDigits + "/check"
-	body := `{"id":"mail-` + idDigits + `","ttlSeconds":1}`
-	if batch > 1 {
-		path = "/v1/check"
-		item := `{"namespace":"marketing",` +
-			`"name":"newsletter-` + accountDigits + `","id":"mail-` + idDigits + `","ttlSeconds":1}`
-		body = `{"checks":[` + strings.Repeat(item+",", batch-1) + item + `]}`
-	}
-	request := []byte("POST " + path + " HTTP/1.1\r\nHost: sluice\r\n" +
-		"Content-Type: application/json\r\n" +
-		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
+func newBenchConn(conn net.Conn, number, accounts, batch int, commits bool) *benchConn {
 	c := &benchConn{
-		Conn: conn, request: request, answer: make([]byte, 1<<20), accounts: accounts,
-		sent: number * 1_000_000_000,
+		Conn: conn, answer: make([]byte, 1<<20), accounts: accounts, sent: number * 1_000_000_000,
+		check: newBenchRequest("check", `"id":"mail-`+idDigits+`","ttlSeconds":1`, batch),
 	}
-	for at, i := 0, 0; i < batch; i++ {
-		account := at + bytes.Index(request[at:], []byte(accountDigits))
-		id := account + bytes.Index(request[account:], []byte(idDigits))
-		at = id + len(idDigits)
-		c.digits = append(c.digits,
-			benchDigits{request[account : account+len(accountDigits)], request[id:at]})
+	if commits {
+		c.commit = newBenchRequest("commit", `"reservation":"mail-`+idDigits+`"`, batch)
 	}
 	return c
 }
 
-// send sends n requests, each after the response to the one before.
+func newBenchRequest(verb, fields string, batch int) *benchRequest {
+	path := "/v1/accounts/marketing/newsletter-" + accountDigits + "/" + verb
+	body := "{" + fields + "}"
+	if batch > 1 {
+		path = "/v1/" + verb
+		item := `{"namespace":"marketing","name":"newsletter-` + accountDigits + `",` + fields + `}`
+		body = `{"` + verb + `s":[` + strings.Repeat(item+",", batch-1) + item + `]}`
+	}
+	r := &benchRequest{text: []byte("POST " + path + " HTTP/1.1\r\nHost: sluice\r\n" +
+		"Content-Type: application/json\r\n" +
+		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)}
+	for at, i := 0, 0; i < batch; i++ {
+		account := at + bytes.Index(r.text[at:], []byte(accountDigits))
+		id := account + bytes.Index(r.text[account:], []byte(idDigits))
+		at = id + len(idDigits)
+		r.digits = append(r.digits,
+			benchDigits{r.text[account : account+len(accountDigits)], r.text[id:at]})
+	}
+	return r
+}
+
+// send sends n requests with checks, and their commits, each after the response to the one before.
 func (c *benchConn) send(n int) error {
 	c.latencies = c.latencies[:0]
 	for range n {
-		for _, d := range c.digits {
-			c.sent++
-			writeDigits(d.account, c.sent*7919%c.accounts)
-			writeDigits(d.id, c.sent)
-		}
+		first := c.sent
 		start := time.Now()
-		if _, err := c.Write(c.request); err != nil {
-			return err
-		}
-		if err := c.receive(); err != nil {
+		if err := c.exchange(c.check, first); err != nil {
 			return err
 		}
 		c.latencies = append(c.latencies, time.Since(start))
+		if c.commit != nil {
+			if err := c.exchange(c.commit, first); err != nil {
+				return err
+			}
+		}
+		c.sent += len(c.check.digits)
 	}
 	return nil
+}
+
+// exchange sends a request for the items from the first on, and reads the response.
+func (c *benchConn) exchange(r *benchRequest, first int) error {
+	for i, d := range r.digits {
+		writeDigits(d.account, (first+i)*7919%c.accounts)
+		writeDigits(d.id, first+i)
+	}
+	if _, err := c.Write(r.text); err != nil {
+		return err
+	}
+	return c.receive()
 }
 
 func writeDigits(to []byte, n int) {
