@@ -56,8 +56,19 @@ type group struct {
 	records uint64
 	base    int64 // the instant that the records count from
 	body    []byte
-	size    int           // of the body that is in the backlog
-	done    chan struct{} // closed when it is on the disk, or never will be
+	size    int // of the body that is in the backlog
+	// done is closed when the group is on the disk, or nobody is to wait for it any more.
+	done        chan struct{}
+	woken       bool      // whether done is closed
+	waitedSince time.Time // when the first began to wait; zero if nobody does
+}
+
+// wake ends all waiting for the group. The caller holds the log's mutex.
+func (g *group) wake() {
+	if !g.woken {
+		g.woken = true
+		close(g.done)
+	}
 }
 
 func newLog(next uint64, write func(first uint64, g *group) error) *log {
@@ -110,41 +121,64 @@ func signal(c chan struct{}) {
 	}
 }
 
-// Wait implements [limiter.Durability]: it returns when the record with an LSN is durable. Its
-// errors are [limiter.ErrStoreUnavailable] and that of the context.
-func (l *log) Wait(ctx context.Context, lsn uint64) error {
+// Wait implements [limiter.Durability]: it returns once the record with an LSN is durable, or
+// [limiter.ErrStoreUnavailable] when the log has failed, or the disk takes longer than patience. So
+// it needs no look at the context: a plain receive costs the least where hundreds wait.
+func (l *log) Wait(_ context.Context, lsn uint64) error {
 	if lsn < l.synced.Load() {
 		return nil
 	}
-	done := l.waitFor(lsn)
-	if done == nil {
-		return nil
+	if done := l.waitFor(lsn); done != nil {
+		signal(l.demand)
+		<-done
 	}
-	signal(l.demand)
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-done:
-		if lsn < l.synced.Load() {
-			return nil
-		}
-	case <-l.failed:
-	case <-timer.C:
-	case <-ctx.Done():
+	if lsn < l.synced.Load() {
+		return nil
 	}
 	return limiter.ErrStoreUnavailable
 }
 
-// waitFor returns what is closed once a record is durable, or nil if it is.
+// waitFor returns what is closed once a record is durable, or given up; nil if it is durable.
 func (l *log) waitFor(lsn uint64) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, g := range l.queue {
 		if lsn < g.first+g.records {
+			if g.waitedSince.IsZero() {
+				g.waitedSince = time.Now()
+			}
 			return g.done
 		}
 	}
 	return nil
+}
+
+// watch gives up waiting for what the disk has not taken in time, until run has returned.
+func (l *log) watch() {
+	tick := time.NewTicker(patience / 20)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.ended:
+			return
+		case <-l.failed:
+			return
+		case <-tick.C:
+			l.giveUp(time.Now().Add(-patience))
+		}
+	}
+}
+
+// giveUp wakes those who have waited since an instant or longer. What they wait for stays in the
+// queue, and is written when the disk answers.
+func (l *log) giveUp(since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, g := range l.queue {
+		if !g.waitedSince.IsZero() && g.waitedSince.Before(since) {
+			g.wake()
+		}
+	}
 }
 
 // admits returns why nothing that needs the disk may be begun, or nil.
@@ -175,6 +209,9 @@ func (l *log) fail(err error) {
 	if l.err == nil {
 		l.err = err
 		close(l.failed)
+	}
+	for _, g := range l.queue {
+		g.wake()
 	}
 }
 
@@ -259,9 +296,9 @@ func (l *log) commit(g *group) bool {
 		l.spare = g.body
 	}
 	g.body = nil
-	l.mu.Unlock()
 	l.synced.Store(g.first + g.records)
-	close(g.done)
+	g.wake()
+	l.mu.Unlock()
 	return true
 }
 
@@ -288,8 +325,13 @@ func (l *log) sync(ctx context.Context) error {
 	l.mu.Unlock()
 	for {
 		err := l.Wait(ctx, last)
-		if err == nil || ctx.Err() != nil || l.failure() != nil {
+		if err == nil || l.failure() != nil {
 			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(patience / 20):
 		}
 	}
 }

@@ -44,6 +44,7 @@ func (s *Store) Recover(ctx context.Context) (Found, error) {
 		return Found{}, s.abandon(err)
 	}
 	go s.log.run(s.idle)
+	go s.log.watch()
 	go s.runSnapshots()
 	if s.disk.pace > 0 {
 		go s.runSyncs()
