@@ -75,9 +75,6 @@ func (a *Account) Replay(e Effect) error {
 		return nil
 	}
 	a.advance(e.At, math.MaxInt)
-	if a.reservations == nil {
-		a.reservations = newReservations()
-	}
 	return a.replay(e)
 }
 
