@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -20,7 +22,7 @@ func PodEvents(
 		// The API server refuses notes of more than 1,024 bytes.
 		const most = 1000
 		if len(note) > most {
-			note = note[:most] + "…"
+			note = strings.ToValidUTF8(note[:most], "") + "…"
 		}
 		events.Eventf(pod, nil, kind, reason, "Start", "%s", note)
 	}

@@ -35,3 +35,18 @@ func TestClockOfTheSystem(t *testing.T) {
 		t.Errorf("the readings went from %d to %d", first.Mono, second.Mono)
 	}
 }
+
+// TestClockIsSet wants the clock to go on from where it was set, and the wall clock to stay.
+func TestClockIsSet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		clock := limiter.StartClock()
+		copied := clock
+		clock.Set(5)
+		time.Sleep(time.Second)
+		want := limiter.Instant{Mono: 5 + int64(time.Second), Wall: time.Now().UnixNano()}
+		if got := copied.Now(); got != want {
+			t.Errorf("the clock reads %+v, want %+v", got, want)
+		}
+	})
+}

@@ -19,7 +19,7 @@ func (s *Server) checkBatch(q *request, r *response) error {
 	if err := s.limiter.Admits(); err != nil {
 		return err
 	}
-	return handleItems(s, q, r, batch.Checks, checkItem)
+	return handleItems(s, q, r, batch.Checks, s.checkItem)
 }
 
 func (s *Server) commitBatch(q *request, r *response) error {
@@ -30,7 +30,7 @@ func (s *Server) commitBatch(q *request, r *response) error {
 	if err := s.loaded(); err != nil {
 		return err
 	}
-	return handleItems(s, q, r, batch.Commits, commitItem)
+	return handleItems(s, q, r, batch.Commits, s.commitItem)
 }
 
 func (s *Server) releaseBatch(q *request, r *response) error {
@@ -41,11 +41,11 @@ func (s *Server) releaseBatch(q *request, r *response) error {
 	if err := s.loaded(); err != nil {
 		return err
 	}
-	return handleItems(s, q, r, batch.Releases, releaseItem)
+	return handleItems(s, q, r, batch.Releases, s.releaseItem)
 }
 
-func checkItem(
-	s *Server, ctx context.Context, item *httpv1.CheckItem, now limiter.Instant,
+func (s *Server) checkItem(
+	ctx context.Context, item *httpv1.CheckItem, now limiter.Instant,
 ) (checkResponse, error) {
 	k, err := itemKey(item.Account)
 	if err != nil {
@@ -54,8 +54,8 @@ func checkItem(
 	return s.check(ctx, k, &item.CheckRequest, now)
 }
 
-func commitItem(
-	s *Server, ctx context.Context, item *httpv1.CommitItem, now limiter.Instant,
+func (s *Server) commitItem(
+	ctx context.Context, item *httpv1.CommitItem, now limiter.Instant,
 ) (endResponse, error) {
 	k, err := itemKey(item.Account)
 	if err != nil {
@@ -64,8 +64,8 @@ func commitItem(
 	return s.commit(ctx, k, &item.CommitRequest, now)
 }
 
-func releaseItem(
-	s *Server, ctx context.Context, item *httpv1.ReleaseItem, now limiter.Instant,
+func (s *Server) releaseItem(
+	ctx context.Context, item *httpv1.ReleaseItem, now limiter.Instant,
 ) (endResponse, error) {
 	k, err := itemKey(item.Account)
 	if err != nil {
@@ -79,7 +79,7 @@ func releaseItem(
 // result may be told.
 func handleItems[Item any, Resp encoder](
 	s *Server, q *request, r *response, items []Item,
-	do func(*Server, context.Context, *Item, limiter.Instant) (Resp, error),
+	do func(context.Context, *Item, limiter.Instant) (Resp, error),
 ) error {
 	if !r.share.acquire(s.responses, itemBytes*len(items)) {
 		return errResponses
@@ -92,7 +92,7 @@ func handleItems[Item any, Resp encoder](
 		if i > 0 {
 			r.body = append(r.body, ',')
 		}
-		result, err := do(s, ctx, &items[i], now)
+		result, err := do(ctx, &items[i], now)
 		if err != nil {
 			r.body = s.appendFailure(r.body, q, err)
 			continue

@@ -18,8 +18,8 @@ import (
 )
 
 // Servers and loads are processes of their own, with GOMAXPROCS=1 unless a benchmark says more: the
-// two servers share core 0, their loads share core 1. The servers get slices of checks in turns, so that whatever else the
-// machine does slows both. The metrics are
+// two servers share core 0, their loads share core 1. The servers get slices of checks in turns, so
+// that whatever else the machine does slows both. The metrics are
 //
 //	ref-checks/s  of the reference
 //	checks/s      of the subject

@@ -42,7 +42,8 @@ type api struct {
 type setup struct {
 	unloaded        bool
 	maxReservations int
-	operation       string // the operation that does first, first; it fails if that does
+	store           limiter.Store // nil: one in memory
+	operation       string        // the operation that does first, first; it fails if that does
 	first           func() error
 }
 
@@ -104,8 +105,11 @@ func (a *api) in(t *testing.T) *api {
 }
 
 func (s setup) build(t *testing.T, p limiter.Policy) (*api, *server.Server) {
+	if s.store == nil {
+		s.store = memory.New(memory.Options{MaxReservations: s.maxReservations})
+	}
 	a := &api{
-		t: t, limiter: limiter.New(memory.New(memory.Options{MaxReservations: s.maxReservations})),
+		t: t, limiter: limiter.New(s.store),
 		registry: prometheus.NewPedanticRegistry(), log: make(chan string, 1000),
 	}
 	limitertest.Apply(t, a.limiter, newsletter, "uid-1", p)

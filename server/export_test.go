@@ -53,7 +53,7 @@ func NewWithFailingItems(o Options, err error) *Server {
 				}
 				return handleItems(s, q, r, batch.Checks,
 					func(
-						*Server, context.Context, *httpv1.CheckItem, limiter.Instant,
+						context.Context, *httpv1.CheckItem, limiter.Instant,
 					) (checkResponse, error) {
 						return checkResponse{}, err
 					})

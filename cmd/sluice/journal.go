@@ -84,8 +84,8 @@ func printReport(w io.Writer, dir string, r journal.Report) error {
 		sends += a.Sends
 		reservations += a.Reservations
 	}
+	_, _ = fmt.Fprintf(w, "%s is whole\n", dir)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintf(t, "%s\twhole\n", dir)
 	_, _ = fmt.Fprintf(t, "format\t%s\n", r.Format)
 	_, _ = fmt.Fprintf(t, "last written\t%s, on boot %s\n", r.Written.Format(time.RFC3339), r.BootID)
 	_, _ = fmt.Fprintf(t, "snapshot\t%d, of %d bytes\n", r.Snapshot, r.SnapshotBytes)

@@ -40,8 +40,8 @@ func run(ctx context.Context, args []string, env lookup, stdout, stderr io.Write
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(newServeCommand(env), newJournalCommand(), newSmokeTestCommand(), newBenchCommand(),
-		newVersionCommand())
+	root.AddCommand(newServeCommand(env), newJournalCommand(), newSmokeTestCommand(),
+		newBenchCommand(), newVersionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

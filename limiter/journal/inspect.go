@@ -114,7 +114,7 @@ func (s *Store) inspectWitness() (uint64, error) {
 	if _, err := s.disk.Stat(s.path(witnessFile)); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
-	f, err := s.disk.FS.Open(s.path(witnessFile))
+	f, err := s.disk.Open(s.path(witnessFile))
 	if err != nil {
 		return 0, err
 	}

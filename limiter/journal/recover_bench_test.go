@@ -122,8 +122,8 @@ func fill(
 	return l, batch
 }
 
-// heapOf is how much the heap grows by what is made, and kept until it was measured.
-func heapOf(make func() any) int64 {
+// heapOf is how much the heap grows by what is built, and kept until it was measured.
+func heapOf(build func() any) int64 {
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -132,7 +132,7 @@ func heapOf(make func() any) int64 {
 		return int64(m.HeapAlloc)
 	}
 	before := heap()
-	made := make()
+	made := build()
 	after := heap()
 	runtime.KeepAlive(made)
 	return after - before
