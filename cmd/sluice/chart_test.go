@@ -106,7 +106,8 @@ func TestChartKnowsTheFlags(t *testing.T) {
 	}
 	// The chart leaves these to extraArgs and extraEnv.
 	free := []string{
-		"SLUICE_LEASE_NAMESPACE", "SLUICE_MAX_CONNECTIONS", "SLUICE_MAX_RESERVATIONS_PER_ACCOUNT",
+		"SLUICE_ACCEPT_LOSS", "SLUICE_LEASE_NAMESPACE", "SLUICE_MAX_CONNECTIONS",
+		"SLUICE_MAX_RESERVATIONS_PER_ACCOUNT", "SLUICE_TRUST_CLOCK",
 	}
 	var c config
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)

@@ -29,8 +29,8 @@ func TestTextStaysText(t *testing.T) {
 				}
 				for _, kind := range []string{
 					"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "MailAccount",
-					"NetworkPolicy", "Pod", "PodDisruptionBudget", "Role", "RoleBinding", "Service",
-					"ServiceAccount", "StatefulSet",
+					"NetworkPolicy", "PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "Role",
+					"RoleBinding", "Service", "ServiceAccount", "StatefulSet",
 				} {
 					if !kinds[kind] {
 						t.Errorf("no %s was rendered", kind)

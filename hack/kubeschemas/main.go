@@ -39,6 +39,7 @@ var kinds = map[string]string{
 	"customresourcedefinition-apiextensions-v1": extensions + ".v1.CustomResourceDefinition",
 	"namespace-v1":                              "io.k8s.api.core.v1.Namespace",
 	"networkpolicy-networking-v1":               "io.k8s.api.networking.v1.NetworkPolicy",
+	"persistentvolumeclaim-v1":                  "io.k8s.api.core.v1.PersistentVolumeClaim",
 	"pod-v1":                                    "io.k8s.api.core.v1.Pod",
 	"poddisruptionbudget-policy-v1":             "io.k8s.api.policy.v1.PodDisruptionBudget",
 	"role-rbac-v1":                              "io.k8s.api.rbac.v1.Role",

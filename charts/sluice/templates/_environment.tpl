@@ -11,6 +11,12 @@ SLUICE_ACCOUNTS: {why: the chart runs Sluice for the MailAccounts of the cluster
 SLUICE_HTTP_ADDRESS: {why: "the Service needs port 8080 of the pod; see service.port"}
 SLUICE_HEALTH_ADDRESS: {why: the probes need port 8081 of the pod}
 SLUICE_METRICS_ADDRESS: {why: the Service needs port 9090 of the pod}
+SLUICE_SYNC: {value: store.sync}
+SLUICE_DATA_DIR: {why: "the volume of the journal is at {{ include "sluice.dataDir" . }}; see store.type"}
+{{- if eq .Values.store.type "memory" }}
+SLUICE_ACCEPT_LOSS: {why: "there is no journal to lose anything; see store.type"}
+SLUICE_TRUST_CLOCK: {why: "there is no journal that needs the clock; see store.type"}
+{{- end }}
 {{- end }}
 
 {{/* The environment, as a map until the end: a list could name a variable twice, which an apply cannot merge. */}}
@@ -22,6 +28,11 @@ SLUICE_METRICS_ADDRESS: {why: the Service needs port 9090 of the pod}
   "SLUICE_MAX_RESERVATIONS" (int64 .Values.maxReservations | toString)
   "SLUICE_RESERVATION_TTL" .Values.reservationTTL
 }}
+{{- /* Without a journal, the program refuses to be told how to keep it. */}}
+{{- if eq .Values.store.type "journal" }}
+{{- $_ := set $env "SLUICE_DATA_DIR" (include "sluice.dataDir" .) }}
+{{- $_ := set $env "SLUICE_SYNC" .Values.store.sync }}
+{{- end }}
 {{- with include "sluice.goMemoryLimit" . }}
 {{- $_ := set $env "GOMEMLIMIT" . }}
 {{- end }}

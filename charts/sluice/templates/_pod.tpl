@@ -5,7 +5,7 @@ metadata:
     {{- $annotations := dict "kubectl.kubernetes.io/default-container" "sluice" }}
     {{- toYaml (merge dict .Values.podAnnotations $annotations) | nindent 4 }}
   labels:
-    {{- /* Not the versions of the chart and the app: a pod is not to restart, and forget, for a label alone. */}}
+    {{- /* Not the versions of the chart and the app: a pod is not to restart for a label alone. */}}
     {{- $selector := include "sluice.selectorLabels" . | fromYaml }}
     {{- toYaml (merge dict $selector .Values.podLabels .Values.commonLabels) | nindent 4 }}
 spec:
@@ -43,13 +43,13 @@ spec:
     securityContext:
       {{- toYaml . | nindent 6 }}
     {{- end }}
-    # A minute to start, before the liveness probe has a say.
+    # Ten minutes to start, before the liveness probe has a say: a large journal takes time to read.
     startupProbe:
       httpGet:
         path: /healthz
         port: health
       periodSeconds: 1
-      failureThreshold: 60
+      failureThreshold: 600
     # Ready once every limit is loaded. Until then calls are answered with 503.
     readinessProbe:
       httpGet:
@@ -70,6 +70,21 @@ spec:
     resources:
       {{- toYaml . | nindent 6 }}
     {{- end }}
+    {{- if eq .Values.store.type "journal" }}
+    volumeMounts:
+    - name: journal
+      mountPath: {{ include "sluice.dataDir" . }}
+    {{- end }}
+  {{- if eq .Values.store.type "journal" }}
+  volumes:
+  - name: journal
+    {{- with include "sluice.claim" . }}
+    persistentVolumeClaim:
+      claimName: {{ . | quote }}
+    {{- else }}
+    emptyDir: {}
+    {{- end }}
+  {{- end }}
   {{- with .Values.nodeSelector }}
   nodeSelector:
     {{- toYaml . | nindent 4 }}
