@@ -27,6 +27,8 @@ SLUICE_TRUST_CLOCK: {why: "there is no journal that needs the clock; see store.t
   "SLUICE_LOG_LEVEL" .Values.log.level
   "SLUICE_MAX_RESERVATIONS" (int64 .Values.maxReservations | toString)
   "SLUICE_RESERVATION_TTL" .Values.reservationTTL
+  "POD_NAME" (dict "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name")))
+  "POD_UID" (dict "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.uid")))
 }}
 {{- /* Without a journal, the program refuses to be told how to keep it. */}}
 {{- if eq .Values.store.type "journal" }}
