@@ -111,6 +111,12 @@ func (l *loader) first(span pebble.KeyRange) (key, value []byte, err error) {
 	return key, value, err
 }
 
+// empty reports whether the database has no keys.
+func (l *loader) empty() (bool, error) {
+	key, _, err := l.first(pebble.KeyRange{})
+	return key == nil, err
+}
+
 // errStop ends each without an error.
 var errStop = errors.New("stop")
 

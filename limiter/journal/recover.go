@@ -201,6 +201,12 @@ func (s *Store) openDatabase() (l *loader, isNew bool, err error) {
 		}
 	}
 	l = newLoader(s.db, s.newAccount)
+	if !isNew && s.witness.lsn == 0 {
+		// The first start of all may have ended before it wrote anything.
+		if isNew, err = l.empty(); err != nil {
+			return nil, false, damaged(dir, err)
+		}
+	}
 	if isNew {
 		return l, true, s.begin()
 	}
