@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,6 +62,17 @@ func (d *disk) ReuseForWrite(
 ) (f vfs.File, err error) {
 	err = d.retry(func() error { f, err = d.FS.ReuseForWrite(old, name, c); return err })
 	return d.wrap(name, f, err)
+}
+
+// MkdirAll implements [vfs.FS].
+func (d *disk) MkdirAll(dir string, mode os.FileMode) error {
+	return d.retry(func() error { return d.FS.MkdirAll(dir, mode) })
+}
+
+// Lock implements [vfs.FS].
+func (d *disk) Lock(name string) (lock io.Closer, err error) {
+	err = d.retry(func() error { lock, err = d.FS.Lock(name); return err })
+	return lock, err
 }
 
 // Link implements [vfs.FS].
