@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -10,6 +12,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-mail/sluice/api/v1alpha1"
+	"github.com/sluice-mail/sluice/test/controlplane"
 )
 
 // mustPost makes a call, and wants a 200.
@@ -133,4 +142,80 @@ func TestJournalCommands(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "holds no journal") {
 		t.Errorf("verify of a folder without a journal ended with %v and printed %s", err, out)
 	}
+}
+
+// TestAJournalInACluster kills a replica, and deletes and creates an account while it is away.
+func TestAJournalInACluster(t *testing.T) {
+	c := controlplane.Client(t)
+	create := func(name string) *v1alpha1.MailAccount {
+		t.Helper()
+		account := &v1alpha1.MailAccount{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
+			Spec:       v1alpha1.MailAccountSpec{Limits: &v1alpha1.Limits{}},
+		}
+		if err := c.Create(t.Context(), account); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Delete(context.Background(), account) })
+		return account
+	}
+	replaced := create("replaced")
+	create("kept")
+	t.Setenv("KUBECONFIG", startFreezer(t).kubeconfig)
+	t.Setenv("POD_NAME", "sluice-0")
+	t.Setenv("POD_UID", "uid-7")
+	t.Setenv("GOMAXPROCS", "1")
+	metrics := freeAddress(t)
+	t.Setenv("SLUICE_METRICS_ADDRESS", metrics)
+	args := []string{"serve", "--data-dir", t.TempDir(), "--lease-namespace", "default"}
+
+	p := startAs(t, args...)
+	p.untilReady()
+	for _, name := range []string{"replaced", "kept"} {
+		p.mustPost("/v1/accounts/default/"+name+"/commit", `{"reservation": "sent"}`)
+	}
+	if _, text := get("http://" + metrics + "/metrics"); !strings.Contains(text,
+		"\ngo_sched_gomaxprocs_threads 2\n") || !strings.Contains(text,
+		"\nsluice_journal_available 1\n") {
+		t.Errorf("the metrics are %s", text)
+	}
+	p.kill()
+	if err := c.Delete(t.Context(), replaced); err != nil {
+		t.Fatal(err)
+	}
+	create("replaced")
+
+	p = startAs(t, args...)
+	p.untilReady()
+	for name, want := range map[string]string{"replaced": `"used":0}`, "kept": `"used":1}`} {
+		_, usage := get("http://" + p.api + "/v1/accounts/default/" + name)
+		if !strings.Contains(usage, want) {
+			t.Errorf("the usage of %s is %s", name, usage)
+		}
+	}
+	controlplane.Eventually(t, "the event", func() error {
+		var list eventsv1.EventList
+		if err := c.List(t.Context(), &list, client.InNamespace("default")); err != nil {
+			return err
+		}
+		var notes []string
+		for _, e := range list.Items {
+			if e.Regarding.UID == "uid-7" && e.Reason == "JournalRead" {
+				notes = append(notes, e.Note)
+			}
+		}
+		if len(notes) != 1 || !strings.HasPrefix(notes[0], "Read 2 accounts with 2 sends") {
+			return fmt.Errorf("the events are %q", notes)
+		}
+		return nil
+	})
+	p.stop()
+}
+
+// startAs is start, with the address of the metrics from the environment.
+func startAs(t *testing.T, args ...string) *program {
+	t.Helper()
+	p := &program{t: t, log: &logBuffer{}, api: freeAddress(t), health: freeAddress(t)}
+	p.run(command(t, nil, append(args, "--http-address", p.api, "--health-address", p.health)...))
+	return p
 }
