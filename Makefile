@@ -84,7 +84,7 @@ scale: assets ## Measure the controllers with 100,000 MailAccounts on a real kub
 
 .PHONY: e2e
 e2e: ## Test the image and the chart on the cluster that KUBECONFIG names (see CONTRIBUTING.md)
-	IMAGE=$(IMAGE) CALLER_IMAGE=$(CALLER_IMAGE) go test -tags e2e ./test/e2e -count 1 -v -timeout 20m
+	IMAGE=$(IMAGE) CALLER_IMAGE=$(CALLER_IMAGE) go test -tags e2e ./test/e2e -count 1 -v -timeout 30m
 
 .PHONY: fidelity
 fidelity: build assets ## Measure how exactly the promises are kept, and write docs/fidelity.md (4 minutes)

@@ -20,6 +20,7 @@ import (
 
 const (
 	namespace = "sluice-e2e"
+	moved     = "sluice-e2e-moved" // where the release moves to, and back from
 	// The dot at the end makes the name complete, so that the resolver looks it up only once.
 	api = "http://sluice." + namespace + ".svc.cluster.local.:8080"
 )
@@ -136,6 +137,19 @@ spec:
       capabilities: {drop: [ALL]}
 `, name, namespace, setting(t, "CALLER_IMAGE"), quoted), "kubectl", "apply", "-f", "-")
 	kubectl(t, "wait", "-n", namespace, "pod/"+name, "--for=condition=Ready", "--timeout=60s")
+}
+
+// lastLine reads the last line that a pod printed, as JSON. Without one it returns the zero value.
+func lastLine[T any](t *testing.T, pod string) (line T) {
+	t.Helper()
+	out := strings.TrimSpace(kubectl(t, "logs", "-n", namespace, pod, "--tail=1"))
+	if out == "" {
+		return line
+	}
+	if err := json.Unmarshal([]byte(out), &line); err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
+	return line
 }
 
 // inPod runs the caller in its pod.

@@ -15,6 +15,8 @@ import (
 
 // TestEndToEnd is one story on one cluster; each part leaves Sluice running for the next.
 func TestEndToEnd(t *testing.T) {
+	claims := []string{namespace + "/sluice", moved + "/moved-sluice", "sluice-system/sluice"}
+	makeVolumes(t, claims...)
 	helm(t, "HELM4", release(t, "install", "--create-namespace")...)
 	startPod(t, "caller", "idle")
 	for _, part := range []struct {
@@ -32,10 +34,13 @@ func TestEndToEnd(t *testing.T) {
 		{"apply to enforcement", testLatency},
 		{"helm test and helm upgrade", testUpgrade},
 		{"never two pods that admit: eviction, delete, restart", testOneAtATime},
+		{"nothing is forgotten: delete, eviction, upgrade, kill, force", testNothingIsForgotten},
+		{"without persistence a killed container forgets nothing", testWithoutPersistence},
 		{"a second release is refused", testSecondRelease},
-		{"uninstall keeps the definition and the accounts", testUninstall},
+		{"uninstall keeps the definition, the accounts and what was sent", testUninstall},
 		{"a release moves", testMove},
-		{"Helm 3 installs the chart before, Helm 4 upgrades it, and rolls it back", testDeploymentBefore},
+		{"Helm 3 installs a Deployment, Helm 4 upgrades it, and rolls it back", testDeploymentBefore},
+		{"Helm 3 installs the chart without a journal, Helm 4 upgrades it", testMemoryBefore},
 		// After an outage every part of Kubernetes comes back in its own time, so these are late.
 		{"decisions go on without the API server", testWithoutAPIServer},
 		{"a restart answers 503 until loaded, never 404", testRestart},
@@ -47,6 +52,7 @@ func TestEndToEnd(t *testing.T) {
 			t.Fatalf("the log of Sluice:\n%s", logs)
 		}
 	}
+	removeVolumes(t, claims...) // not after a failure: then they are worth a look
 }
 
 func testSamples(t *testing.T) {
@@ -226,6 +232,7 @@ func testWithoutAPIServer(t *testing.T) {
 
 func testRestart(t *testing.T) {
 	applyAccount(t, "restart", "{limits: {perDay: 2000000}}")
+	end(t, namespace+"/restart", "commit", "", httpv1.Unreserved)
 	statuses := watched(t, "watch-restart", "usage", namespace+"/restart")
 	// Without the API server the limits cannot be loaded, and nobody takes the pod out of its Service.
 	fault(t, "APISERVER_DOWN")
@@ -238,8 +245,12 @@ func testRestart(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if status, u := call[httpv1.Usage](t, "usage", namespace+"/restart", ""); status != 200 {
+		status, u := call[httpv1.Usage](t, "usage", namespace+"/restart", "")
+		if status != 200 {
 			return fmt.Errorf("answered %d %+v", status, u)
+		}
+		if u.Windows[2].Used != 1 {
+			t.Errorf("after the restart one send of the day is not counted: %+v", u)
 		}
 		return nil
 	})

@@ -60,10 +60,16 @@ func testUpgrade(t *testing.T) {
 	helm(t, "HELM4", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
 }
 
+// testUninstall wants the accounts and what was sent to be there for a release of the same name.
 func testUninstall(t *testing.T) {
+	k := spend(t, "kept-uninstalled")
 	helm(t, "HELM4", "uninstall", "sluice", "--namespace", namespace, "--wait")
 	kubectl(t, "get", "crd", "mailaccounts.sluice.dev")
 	kubectl(t, "get", "mailaccount", "-n", "marketing", "newsletter")
+	kubectl(t, "get", "pvc", "-n", namespace, "sluice")
+	helm(t, "HELM4", release(t, "install")...)
+	k.check(t)
+	helm(t, "HELM4", "uninstall", "sluice", "--namespace", namespace, "--wait")
 }
 
 // testSecondRelease wants a second Sluice to be refused before anything is there of it.
@@ -76,15 +82,14 @@ func testSecondRelease(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Fatalf("a second release was answered with %v, want %q", err, want)
 	}
-	if out := kubectl(t, "get", "all", "-n", namespace, "-l", "app.kubernetes.io/instance=second",
-		"-o", "name"); out != "" {
+	if out := kubectl(t, "get", "all,pvc", "-n", namespace,
+		"-l", "app.kubernetes.io/instance=second", "-o", "name"); out != "" {
 		t.Errorf("the release that was refused left %s", out)
 	}
 }
 
 // testMove gives the release another name and namespace as operations.md says, and takes it back.
 func testMove(t *testing.T) {
-	const moved = "sluice-e2e-moved"
 	install := append(strings.Fields(setting(t, "HELM4")),
 		releaseOf(t, "charts/sluice", "install", "moved", moved, "--create-namespace")...)
 	_, err := run(t, "", install...)

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -39,16 +38,9 @@ func startLoad(t *testing.T, account string) *load {
 }
 
 // replicas are those that allowed sends so far, in the order in which they began to.
-func (l *load) replicas() (list []replica) {
+func (l *load) replicas() []replica {
 	l.t.Helper()
-	out := strings.TrimSpace(kubectl(l.t, "logs", "-n", namespace, l.pod, "--tail=1"))
-	if out == "" {
-		return nil
-	}
-	if err := json.Unmarshal([]byte(out), &list); err != nil {
-		l.t.Fatalf("%v in %q", err, out)
-	}
-	return list
+	return lastLine[[]replica](l.t, l.pod)
 }
 
 // waitFor waits until so many processes have allowed sends.
@@ -111,27 +103,5 @@ func testOneAtATime(t *testing.T) {
 	kubectl(t, "rollout", "restart", "-n", namespace, "statefulset/sluice")
 	l.waitFor(4)
 	kubectl(t, "rollout", "status", "-n", namespace, "statefulset/sluice", "--timeout=60s")
-	l.neverTwo()
-}
-
-// before is the chart as it was when Sluice was a Deployment (commit 4b42f6a).
-const before = "test/e2e/testdata/sluice-deployment.tgz"
-
-// testDeploymentBefore upgrades that chart to this one, and back.
-func testDeploymentBefore(t *testing.T) {
-	helm(t, "HELM3", releaseOf(t, before, "install", "sluice", namespace)...)
-	kubectl(t, "get", "deployment", "-n", namespace, "sluice")
-	l := startLoad(t, "before")
-	helm(t, "HELM4", release(t, "upgrade")...)
-	l.waitFor(2)
-	if out := kubectl(t, "get", "deployments", "-n", namespace, "-o", "name"); out != "" {
-		t.Errorf("the upgrade left %s", out)
-	}
-	kubectl(t, "get", "statefulset", "-n", namespace, "sluice")
-	helm(t, "HELM4", "rollback", "sluice", "1", "--namespace", namespace, "--wait", "--timeout", "2m")
-	l.waitFor(3)
-	kubectl(t, "get", "deployment", "-n", namespace, "sluice")
-	helm(t, "HELM4", release(t, "upgrade")...)
-	l.waitFor(4)
 	l.neverTwo()
 }

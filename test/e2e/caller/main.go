@@ -16,10 +16,18 @@
 //		caller replicas URL ACCOUNT           check an account for ever; print every second which
 //		                                      processes of Sluice allowed sends, and when, as a line of
 //		                                      JSON
+//		caller dispatch URL ACCOUNT           send as fast as an account may, for ever, and repeat
+//		                                      what is not answered; print every second how many mails
+//		                                      left, and how many in the fullest minute, as a line of
+//		                                      JSON
+//		caller give FOLDER...                 make empty folders that belong to Sluice; needs root
+//		caller remove FOLDER...               remove them, with what is in them
 //
 //	  - main.go: the commands.
 //	  - calls.go: one call, from its arguments to what is printed.
 //	  - replicas.go: the command replicas.
+//	  - dispatch.go: the command dispatch.
+//	  - folder.go: the commands give and remove.
 package main
 
 import (
@@ -59,6 +67,12 @@ func run(ctx context.Context, args []string) error {
 	case len(args) == 3 && args[0] == "replicas":
 		r := replicas{seen: map[string]*replica{}}
 		return r.run(ctx, args[1], args[2])
+	case len(args) == 3 && args[0] == "dispatch":
+		return dispatch(ctx, args[1], args[2])
+	case len(args) >= 2 && args[0] == "give":
+		return give(args[1:])
+	case len(args) >= 2 && args[0] == "remove":
+		return remove(args[1:])
 	case len(args) >= 3:
 		return patient(ctx, args[0], args[1], args[2], strings.Join(args[3:], " "))
 	}

@@ -1,0 +1,66 @@
+//go:build e2e
+
+package e2e
+
+import "testing"
+
+// The chart as it was before: when Sluice was a Deployment (commit 4b42f6a), and when it remembered
+// in memory alone (commit bb3c3f8).
+const (
+	deploymentChart = "test/e2e/testdata/sluice-deployment.tgz"
+	memoryChart     = "test/e2e/testdata/sluice-memory.tgz"
+)
+
+// testDeploymentBefore upgrades the one to this chart, and back. The claim of the release that was
+// uninstalled is still there, and is taken up.
+func testDeploymentBefore(t *testing.T) {
+	helm(t, "HELM3", releaseOf(t, deploymentChart, "install", "sluice", namespace)...)
+	kubectl(t, "get", "deployment", "-n", namespace, "sluice")
+	l := startLoad(t, "before")
+	helm(t, "HELM4", release(t, "upgrade")...)
+	l.waitFor(2)
+	if out := kubectl(t, "get", "deployments", "-n", namespace, "-o", "name"); out != "" {
+		t.Errorf("the upgrade left %s", out)
+	}
+	kubectl(t, "get", "statefulset", "-n", namespace, "sluice")
+	rollback(t)
+	l.waitFor(3)
+	kubectl(t, "get", "deployment", "-n", namespace, "sluice")
+	helm(t, "HELM4", release(t, "upgrade")...)
+	l.waitFor(4)
+	l.neverTwo()
+}
+
+// testMemoryBefore upgrades the other with its default values, in a namespace without a claim, and
+// back.
+func testMemoryBefore(t *testing.T) {
+	helm(t, "HELM4", "uninstall", "sluice", "--namespace", namespace, "--wait")
+	kubectl(t, "delete", "pvc", "-n", namespace, "sluice", "--timeout=60s")
+	makeVolumes(t, namespace+"/sluice")
+
+	helm(t, "HELM3", releaseOf(t, memoryChart, "install", "sluice", namespace)...)
+	if out := kubectl(t, "get", "pvc", "-n", namespace, "-o", "name"); out != "" {
+		t.Fatalf("the chart before made %s", out)
+	}
+	l := startLoad(t, "memory-before")
+	helm(t, "HELM4", release(t, "upgrade")...)
+	l.waitFor(2)
+	kept := spend(t, "kept-memory-before")
+	kill(t)
+	l.waitFor(3)
+	kept.check(t)
+
+	rollback(t)
+	l.waitFor(4)
+	helm(t, "HELM4", release(t, "upgrade")...)
+	l.waitFor(5)
+	kept.check(t)
+	l.neverTwo()
+}
+
+// rollback takes the release back to its first revision.
+func rollback(t *testing.T) {
+	t.Helper()
+	helm(t, "HELM4", "rollback", "sluice", "1", "--namespace", namespace,
+		"--wait", "--timeout", "2m")
+}
