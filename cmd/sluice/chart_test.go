@@ -26,6 +26,7 @@ func TestChartAndProgramTakeTheSameValues(t *testing.T) {
 		"log.format":             "SLUICE_LOG_FORMAT",
 		"log.level":              "SLUICE_LOG_LEVEL",
 		"leaderElection.enabled": "SLUICE_LEADER_ELECT",
+		"store.sync":             "SLUICE_SYNC",
 	}
 	for _, test := range []struct {
 		value   string // a value of the chart
@@ -68,6 +69,20 @@ func TestChartAndProgramTakeTheSameValues(t *testing.T) {
 		{"log.level", "warn", "", false},
 		{"leaderElection.enabled", "false", "", true},
 		{"leaderElection.enabled", "perhaps", "", false},
+		{"store.sync", "always", "", true},
+		{"store.sync", "1ms", "", true},
+		{"store.sync", "1000us", "", true},
+		{"store.sync", "999999ns", "", false},
+		{"store.sync", "+0.1s", "", true},
+		{"store.sync", "10s", "", true},
+		{"store.sync", "10s1ns", "", false},
+		{"store.sync", "0s", "", false},
+		{"store.sync", "-1s", "", false},
+		{"store.sync", "99999999999h", "", false},
+		{"store.sync", "100", `"100"`, false},
+		{"store.sync", "Always", "", false},
+		{"store.sync", "never", "", false},
+		{"store.sync", "", `""`, false},
 		{"extraArgs", "serve", "[serve]", false},
 		{"extraArgs", "--lease-namespace=mail", "[--lease-namespace=mail]", true},
 	} {
@@ -76,7 +91,10 @@ func TestChartAndProgramTakeTheSameValues(t *testing.T) {
 			args, environment := []string{test.setting}, map[string]string{}
 			variable := variables[test.value]
 			if variable != "" {
-				args, environment = nil, map[string]string{variable: test.setting}
+				// There is nothing to sync without a journal.
+				args, environment = nil, map[string]string{
+					variable: test.setting, "SLUICE_DATA_DIR": "/var/lib/sluice",
+				}
 			}
 			if err := accepts(args, environment); (err == nil) != test.takes {
 				t.Errorf("the program, given %v %v, says %v", args, environment, err)
