@@ -96,6 +96,9 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 	group.Go(func() error {
 		// No account is touched before what was kept of it is there.
 		if err := store.recover(running, accounts.tell); err != nil {
+			if errors.Is(err, context.Canceled) {
+				return nil // it is to stop, and nothing was answered yet
+			}
 			return err
 		}
 		group.Go(func() error { store.RunSweep(running, store.clock()); return nil })

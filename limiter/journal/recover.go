@@ -33,9 +33,27 @@ type Found struct {
 }
 
 // Recover opens the journal, or makes it, and reads it. It is called once. It waits while the disk
-// is full. An error says what to do; it may be a [*Damage].
+// is full. An error says what to do; it may be a [*Damage], or that of the context: then the
+// journal stays locked until the process ends.
 func (s *Store) Recover(ctx context.Context) (Found, error) {
 	context.AfterFunc(ctx, s.cancel)
+	var found Found
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		found, err = s.open()
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return found, err
+	case <-ctx.Done(): // it may be in the hands of a disk that does not answer
+		return Found{}, ctx.Err()
+	}
+}
+
+// open does what Recover does, and is not interrupted.
+func (s *Store) open() (Found, error) {
 	if err := s.prepare(); err != nil {
 		return Found{}, s.abandon(err)
 	}
@@ -56,6 +74,7 @@ func (s *Store) Recover(ctx context.Context) (Found, error) {
 		return Found{}, errors.Join(err, s.Err())
 	}
 	s.metrics.found(found)
+	s.opened.Store(true)
 	return found, nil
 }
 
@@ -316,9 +335,10 @@ func (s *Store) abandon(err error) error {
 	return errors.Join(err, s.release())
 }
 
-// Close writes what is left, and closes the journal. Calls that come later fail.
+// Close writes what is left, and closes the journal. Calls that come later fail. It does nothing if
+// Recover has not succeeded.
 func (s *Store) Close() error {
-	if s.closed() {
+	if !s.opened.Swap(false) {
 		return nil
 	}
 	close(s.closing)

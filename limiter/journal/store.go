@@ -57,7 +57,8 @@ type Store struct {
 	trust   bool
 	idKey   [2]uint64
 
-	// These are there once Recover has returned nil.
+	// These are there once Recover has returned nil, until Close.
+	opened  atomic.Bool
 	disk    *disk
 	lock    io.Closer
 	witness *witness
