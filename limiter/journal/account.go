@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 
 	"github.com/sluice-mail/sluice/limiter"
@@ -19,6 +20,15 @@ type account struct {
 	// granted is the LSN of the latest grant, and committed that of the latest commit that has to
 	// be durable before it is answered.
 	granted, committed atomic.Uint64
+	// pending are the latest grants, the oldest first: at least those that are not durable. The
+	// lock of the account in memory guards it.
+	pending []grant
+}
+
+// grant is the LSN of a grant.
+type grant struct {
+	id  memory.IDHash
+	lsn uint64
 }
 
 var _ limiter.Account = (*account)(nil)
@@ -44,7 +54,7 @@ func (a *account) Check(
 
 // Commit implements [limiter.Account]. A commit of a reservation need not wait: were it lost, the
 // reservation would count at its deadline, which is later. One that counts more than was reserved
-// must be durable.
+// must be durable, and so must one whose reservation is not yet.
 func (a *account) Commit(
 	ctx context.Context, now limiter.Instant, id string, cost int64,
 ) (limiter.Outcome, error) {
@@ -76,30 +86,53 @@ func (a *account) Release(
 func (a *account) record(e memory.Effect) {
 	records := uint64(1)
 	introduce := a.number == 0
-	if introduce {
-		if e.Kind == memory.Purged {
-			return // nothing was ever written of it
+	write := func() {
+		l := a.store.log
+		g := l.begin(e.At)
+		if introduce {
+			g.body = appendAccount(g.body, a.number, a.who)
+			records++
 		}
-		records = 2
+		g.body = appendEffect(g.body, g.base, a.number, &e)
+		a.last = l.end(g, records)
+	}
+	if e.Kind == memory.Purged {
+		if !introduce { // else nothing was ever written of it
+			a.store.forget(a, write)
+		}
+		return
+	}
+	if introduce {
 		a.store.introduce(a)
 	}
-	l := a.store.log
-	g := l.begin(e.At)
-	if introduce {
-		g.body = appendAccount(g.body, a.number, a.who)
-	}
-	g.body = appendEffect(g.body, g.base, a.number, &e)
-	a.last = l.end(g, records)
+	write()
 	switch e.Kind {
 	case memory.Granted:
 		a.granted.Store(a.last)
+		a.forgetDurable()
+		a.pending = append(a.pending, grant{e.ID, a.last})
 	case memory.CommittedLate, memory.CommittedUnreserved:
 		a.committed.Store(a.last)
 	case memory.Committed:
-		if e.CostsMore {
+		if e.CostsMore || a.isPending(e.ID) {
 			a.committed.Store(a.last)
 		}
-	case memory.Purged:
-		a.store.forget(a)
+	}
+}
+
+// isPending reports whether the grant of an id may not be durable yet. The account is locked.
+func (a *account) isPending(id memory.IDHash) bool {
+	a.forgetDurable()
+	return slices.ContainsFunc(a.pending, func(g grant) bool { return g.id == id })
+}
+
+// forgetDurable removes the grants that are durable from those that are pending.
+func (a *account) forgetDurable() {
+	n, durable := 0, a.store.log.synced.Load()
+	for n < len(a.pending) && a.pending[n].lsn < durable {
+		n++
+	}
+	if n > 0 {
+		a.pending = slices.Delete(a.pending, 0, n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,16 +27,16 @@ type disk struct {
 	vfs.FS
 	pace    time.Duration // 0: syncs are done at once
 	full    atomic.Bool
-	closing chan struct{}         // closed when waiting for room is to end
-	onFull  func(full bool)       // told when the disk gets full, and when it no longer is
-	mu      sync.Mutex            // guards logs
-	logs    map[*logFile]struct{} // the open files of the log, with a pace
+	closing chan struct{}   // closed when waiting for room is to end
+	onFull  func(full bool) // told when the disk gets full, and when it no longer is
+	mu      sync.Mutex      // guards logs
+	logs    []*logFile      // the open files of the log, the oldest first, with a pace
 }
 
 func newDisk(fs vfs.FS, pace time.Duration, onFull func(full bool)) *disk {
 	return &disk{
 		FS: fs, pace: pace, onFull: onFull,
-		closing: make(chan struct{}), logs: map[*logFile]struct{}{},
+		closing: make(chan struct{}),
 	}
 }
 
@@ -117,17 +118,14 @@ func (d *disk) wrap(name string, f vfs.File, err error) (vfs.File, error) {
 	l := &logFile{file: waiting}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.logs[l] = struct{}{}
+	d.logs = append(d.logs, l)
 	return l, nil
 }
 
-// syncLogs syncs what was written of the log until now.
+// syncLogs syncs what was written of the log until now, from its beginning.
 func (d *disk) syncLogs() error {
 	d.mu.Lock()
-	var logs []*logFile
-	for l := range d.logs {
-		logs = append(logs, l)
-	}
+	logs := slices.Clone(d.logs)
 	d.mu.Unlock()
 	for _, l := range logs {
 		if err := l.sync(); err != nil {
@@ -192,12 +190,12 @@ func (l *logFile) SyncData() error { l.dirty.Store(true); return nil }
 
 // Close implements [io.Closer].
 func (l *logFile) Close() error {
-	l.disk.mu.Lock()
-	delete(l.disk.logs, l)
-	l.disk.mu.Unlock()
 	if err := l.sync(); err != nil {
 		return err
 	}
+	l.disk.mu.Lock()
+	l.disk.logs = slices.DeleteFunc(l.disk.logs, func(o *logFile) bool { return o == l })
+	l.disk.mu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true

@@ -208,7 +208,7 @@ func (l *loader) restore(number uint64, who identity, value []byte) error {
 	a := l.open(number, who)
 	a.last = last
 	if err := a.Restore(d.rest); err != nil {
-		_, _ = a.Account.Purge(nil) //nolint:staticcheck // it takes no context
+		_ = discard(a) // it cannot fail
 		return err
 	}
 	l.accounts[number] = a
@@ -292,18 +292,22 @@ func (l *loader) apply(lsn uint64, r *record) error {
 			l.unknown[r.number] = lsn
 		}
 		return nil
-	case a == nil || lsn <= a.last: // it is lost, or the snapshot has it
-	default:
+	case a == nil: // it is lost
+	case lsn > a.last || purged:
 		a.last = lsn
 		if err := a.Replay(r.effect); err != nil {
 			return err
 		}
+	default: // the snapshot has it
 	}
 	if purged {
 		delete(l.accounts, r.number)
 	}
 	return nil
 }
+
+// discard purges an account that is no more than a reading of the disk.
+func discard(a *account) error { return a.Replay(memory.Effect{Kind: memory.Purged}) }
 
 // damaged returns what an error of the database means. It names the file, where the error does.
 func damaged(where string, err error) error {

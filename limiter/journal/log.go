@@ -194,6 +194,8 @@ func (l *log) accepts() error {
 	select {
 	case <-l.failed:
 		return limiter.ErrStoreUnavailable
+	case <-l.quit:
+		return limiter.ErrStoreUnavailable
 	default:
 	}
 	if l.backlog.Load() > maxBacklog {

@@ -47,6 +47,8 @@ func (s *Store) Recover(ctx context.Context) (Found, error) {
 	select {
 	case err := <-ended:
 		return found, err
+	case <-s.log.failed: // the database has stopped where it was; see databaseLog.Fatalf
+		return Found{}, s.Err()
 	case <-ctx.Done(): // it may be in the hands of a disk that does not answer
 		return Found{}, ctx.Err()
 	}
@@ -80,7 +82,7 @@ func (s *Store) open() (Found, error) {
 
 // prepare makes the directory, and locks it.
 func (s *Store) prepare() error {
-	err := s.disk.MkdirAll(s.dir, 0o700)
+	err := s.makeDir()
 	if err == nil {
 		_, err = s.disk.List(s.dir)
 	}
@@ -107,11 +109,40 @@ func (s *Store) prepare() error {
 	if err := s.writeFile(ownerFile, owner); err != nil {
 		return explain(s.dir, err)
 	}
+	if err := s.removeSnapshot(); err != nil {
+		return explain(s.dir, err)
+	}
 	s.witness, err = openWitness(s.disk, s.path(witnessFile))
 	if err != nil {
 		return explain(s.dir, err)
 	}
-	return s.syncDir()
+	if err := s.syncDir(s.dir); err != nil {
+		return explain(s.dir, err)
+	}
+	return nil
+}
+
+// makeDir makes the directory, and its name durable. A process before this one may have made it,
+// and then ended; one that others made may lie where this process can read nothing.
+func (s *Store) makeDir() error {
+	parent := s.disk.PathDir(s.dir)
+	parents := []string{parent}
+	for {
+		if _, err := s.disk.Stat(parent); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		parent = s.disk.PathDir(parent)
+		parents = append(parents, parent)
+	}
+	if err := s.disk.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	for _, parent := range parents {
+		if err := s.syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
 }
 
 // explain says what an error of the directory asks for.
@@ -246,8 +277,8 @@ func (s *Store) begin() error {
 	_, _ = rand.Read(h.idKey[:]) // never fails
 	h.reading, h.machine = s.clocks.read(s.clock), s.clocks.machine()
 	s.setIDKey(h.idKey)
-	if err := s.syncDir(); err != nil {
-		return err
+	if err := s.syncDir(s.dir); err != nil {
+		return explain(s.dir, err)
 	}
 	batch := s.db.NewBatch()
 	key := snapshotKey(h.generation, kindHeader, 0)
@@ -289,7 +320,8 @@ func (s *Store) resume(l *loader, isNew bool) (found Found) {
 		mono, a = s.clocks.resume(l.reading, l.machine, l.newest, s.trust)
 		s.clock.Set(mono)
 		if a.Assumption == NoTime {
-			s.behind = &l.reading
+			last := l.reading
+			s.behind = &last
 		}
 	}
 	found = Found{Away: a.elapsed, Assumption: a.Assumption, Accounts: len(s.recovered)}
@@ -398,11 +430,11 @@ func (s *Store) writeFile(name, text string) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// syncDir makes the names of new files durable.
-func (s *Store) syncDir() error {
-	d, err := s.disk.OpenDir(s.dir)
+// syncDir makes the names in a directory durable.
+func (s *Store) syncDir(name string) error {
+	d, err := s.disk.OpenDir(name)
 	if err != nil {
-		return explain(s.dir, err)
+		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -22,6 +24,8 @@ const (
 	snapshotRate = 64 << 20
 	// purgeDelay is how long a purged account may stay on the disk.
 	purgeDelay = 10 * time.Minute
+	// snapshotPause is the time between a snapshot that failed and the next one.
+	snapshotPause = 10 * time.Second
 )
 
 // A snapshot has an image of each account, taken one after the other while calls go on (fuzzy): each
@@ -32,7 +36,7 @@ const (
 
 // snapshotDue reports whether the log is long enough to be worth a snapshot: half of the state.
 func (s *Store) snapshotDue() bool {
-	if s.logBytes.Load() > max(minLog, s.snapshotBytes.Load()/2) {
+	if s.logBytes.Load() > max(s.minLog, s.snapshotBytes.Load()/2) {
 		return true
 	}
 	purged := s.purgedAt.Load()
@@ -61,7 +65,12 @@ func (s *Store) runSnapshots() {
 			if s.closed() {
 				return
 			}
-			s.logger.Error(err, "no snapshot of the journal could be taken; the next attempt follows")
+			s.logger.Error(err, "no snapshot of the journal could be taken; the next attempt follows",
+				"in", snapshotPause.String())
+			select {
+			case <-s.closing:
+			case <-time.After(snapshotPause):
+			}
 			continue
 		}
 		s.metrics.snapshot(time.Since(started))
@@ -70,13 +79,22 @@ func (s *Store) runSnapshots() {
 
 // snapshot takes a snapshot, and drops what it replaces.
 func (s *Store) snapshot() error {
-	purged := s.purgedAt.Load()
+	purged := s.purgedAt.Swap(0)
+	err := s.replaceSnapshot()
+	if err != nil {
+		s.purgedAt.CompareAndSwap(0, purged)
+	}
+	return err
+}
+
+func (s *Store) replaceSnapshot() error {
 	h := s.nextHeader()
 	logBytes := s.logBytes.Load()
 	name := s.path(snapshotFile)
 	bytes, err := s.writeSnapshot(name, &h)
 	if err != nil {
-		return err
+		// It may be what fills the disk.
+		return errors.Join(err, s.removeSnapshot())
 	}
 	// An image may have effects that are not durable yet. Were the log then shorter than the
 	// snapshot, new records would get numbers that a replay takes for old ones.
@@ -96,7 +114,6 @@ func (s *Store) snapshot() error {
 	s.generation = h
 	s.snapshotBytes.Store(bytes)
 	s.logBytes.Add(-logBytes)
-	s.purgedAt.CompareAndSwap(purged, 0)
 	return s.drop(h)
 }
 
@@ -126,8 +143,18 @@ func (s *Store) drop(h header) error {
 	return nil
 }
 
-// numbered returns the accounts that the log knows, by number.
-func (s *Store) numbered() []*account {
+// removeSnapshot removes the file of a snapshot that the database did not take in.
+func (s *Store) removeSnapshot() error {
+	err := s.disk.Remove(s.path(snapshotFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// numbered returns the accounts that the log knows, by number, and the highest number that one was
+// given.
+func (s *Store) numbered() (all []*account, highest uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := make([]*account, 0, len(s.accounts))
@@ -135,17 +162,15 @@ func (s *Store) numbered() []*account {
 		list = append(list, a)
 	}
 	slices.SortFunc(list, func(a, b *account) int { return cmp.Compare(a.number, b.number) })
-	return list
+	return list, s.numbers
 }
 
 // writeSnapshot writes a snapshot to a file.
 func (s *Store) writeSnapshot(name string, h *header) (bytes int64, err error) {
-	list := s.numbered()
-	h.sections = uint64(len(list))
-	for _, a := range list {
-		h.accounts = max(h.accounts, a.number)
-	}
-	file, err := s.disk.Create(name, vfs.WriteCategoryUnspecified)
+	list, highest := s.numbered()
+	h.sections, h.accounts = uint64(len(list)), highest
+	// It does not wait for room on a disk that it may itself have filled.
+	file, err := s.disk.FS.Create(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return 0, err
 	}

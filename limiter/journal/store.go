@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,7 @@ type Options struct {
 
 	fs     vfs.FS  // nil: the disk's
 	clocks *clocks // nil: the machine's
+	minLog int64   // 0: minLog
 }
 
 // Store is a [limiter.Store]: the store in memory, made durable. Make one with [New], and have it
@@ -55,6 +57,7 @@ type Store struct {
 	dir     string
 	accept  AcceptLoss
 	trust   bool
+	minLog  int64
 	idKey   [2]uint64
 
 	// These are there once Recover has returned nil, until Close.
@@ -65,7 +68,10 @@ type Store struct {
 	options *pebble.Options
 	db      *pebble.DB
 	log     *log
-	behind  *reading // of the process before, whose time is still to be caught up with
+	// behind is of the process before, whose time is still to be caught up with; lookedAt is when
+	// that was last tried. Both are for the goroutine of the log.
+	behind   *reading
+	lookedAt time.Time
 
 	ctx            context.Context // ends with the store
 	cancel         context.CancelFunc
@@ -96,7 +102,7 @@ func New(o Options) *Store {
 	}
 	s := &Store{
 		clock: limiter.StartClock(), clocks: o.clocks, logger: o.Log, dir: o.Dir,
-		accept: o.AcceptLoss, trust: o.TrustClock,
+		accept: o.AcceptLoss, trust: o.TrustClock, minLog: cmp.Or(o.minLog, minLog),
 		closing: make(chan struct{}), snapshotsEnded: make(chan struct{}),
 		grown:    make(chan struct{}, 1),
 		accounts: map[uint64]*account{}, recovered: map[limiter.Key]*account{},
@@ -174,10 +180,12 @@ func (s *Store) introduce(a *account) {
 	s.accounts[a.number] = a
 }
 
-// forget takes an account that was purged out of the next snapshot.
-func (s *Store) forget(a *account) {
+// forget takes an account out of the next snapshot, and has its purge written in the same step: a
+// snapshot without it comes after that record, and one with it before.
+func (s *Store) forget(a *account, write func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	write()
 	delete(s.accounts, a.number)
 	s.purgedAt.CompareAndSwap(0, time.Now().UnixNano())
 }
@@ -225,6 +233,7 @@ func (s *Store) write(first uint64, g *group) error {
 		}
 	}
 	s.metrics.commit(time.Since(started), len(frame), g.records)
+	s.catchUp()
 	if s.logBytes.Add(int64(len(frame))); s.snapshotDue() {
 		signal(s.grown)
 	}
@@ -253,15 +262,26 @@ func (s *Store) runSyncs() {
 	}
 }
 
+// catchUp has the time away count as passed once the wall clock is believed, which it looks at
+// every now and then. It is for the goroutine of the log.
+func (s *Store) catchUp() {
+	if s.behind == nil || time.Since(s.lookedAt) < idleAfter/2 {
+		return
+	}
+	s.lookedAt = time.Now()
+	if !s.clocks.synchronized() {
+		return
+	}
+	by := s.clocks.catchUp(s.clock, *s.behind)
+	s.behind = nil
+	s.metrics.assume(WallClock)
+	s.logger.Info("the clock is synchronised now: the time away counts as passed",
+		"away", by.String())
+}
+
 // idle notes what the clocks show, when nothing was written for a while.
 func (s *Store) idle() {
-	if s.behind != nil && (s.trust || s.clocks.synchronized()) {
-		by := s.clocks.catchUp(s.clock, *s.behind)
-		s.behind = nil
-		s.metrics.assume(WallClock)
-		s.logger.Info("the clock is synchronised now: the time away counts as passed",
-			"away", by.String())
-	}
+	s.catchUp()
 	g := s.log.begin(s.clock.Now().Mono)
 	g.body = append(g.body, recordTick)
 	s.log.end(g, 1)
