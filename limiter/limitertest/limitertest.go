@@ -20,6 +20,13 @@
 //   - table.go: seconds and messages, which are rows of the table of limits like all others.
 //   - clock.go, drain.go, purge.go, concurrency.go: clocks, the end of a process, purges, many
 //     callers.
+//
+// A store that outlives its process passes [RunDurable] besides, which kills it at any step:
+//
+//   - durable.go: RunDurable, and a limiter in one process after the other.
+//   - durable_timelines.go: what must be there after a kill, and what must not.
+//   - durable_model.go: random calls and kills, against the model and all that it may be in doubt of.
+//   - durable_observer.go: the observer, and many callers, while the process is killed.
 package limitertest
 
 import (

@@ -37,9 +37,17 @@ type verbs interface {
 	Sweep(limiter.Instant)
 }
 
+// operated is the limiter as its operator knows it.
+type operated interface {
+	Apply(k limiter.Key, uid string, p limiter.Policy) (changed bool)
+	Purge(k limiter.Key) (entries int)
+	PolicyInForce(k limiter.Key, uid string) (limiter.Policy, bool)
+	Usage(now limiter.Instant, k limiter.Key) (limiter.Usage, error)
+}
+
 // observer is one run of the simulation.
 type observer struct {
-	limiter  *Harness // for the operator, who moves limits
+	limiter  operated // for the operator, who moves limits
 	verbs    verbs    // for the callers
 	logf     func(format string, args ...any)
 	agenda   []event // by instant; those of one instant in the order in which they were planned
@@ -65,7 +73,11 @@ type counted struct {
 // observe plays a plan and returns what the provider has to complain about, or nothing.
 func (s suite) observe(t TB, p plan, build func(*Harness) verbs, logf func(string, ...any)) string {
 	l := s.open(t, Options{})
-	o := &observer{limiter: l, verbs: build(l), logf: logf}
+	return observe(p, &observer{limiter: l, verbs: build(l), logf: logf})
+}
+
+// observe plays a plan to an observer.
+func observe(p plan, o *observer) (complaint string) {
 	o.create(0, p.limits)
 	at := int64(0)
 	for i, m := range p.mails {
