@@ -341,6 +341,17 @@ func (l *log) sync(ctx context.Context) error {
 // stop has run write what is left and return.
 func (l *log) stop() { close(l.quit) }
 
+// wait waits until run has returned or the log has failed. It reports whether that came in time.
+func (l *log) wait(patience time.Duration) bool {
+	select {
+	case <-l.ended:
+	case <-l.failed:
+	case <-time.After(patience):
+		return false
+	}
+	return true
+}
+
 // encode appends the frame of a group, written at an instant.
 func (g *group) encode(b []byte, at reading) []byte {
 	b = at.appendTo(b)

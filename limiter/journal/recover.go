@@ -375,15 +375,18 @@ func (s *Store) Close() error {
 	}
 	close(s.closing)
 	s.log.stop()
-	select {
-	case <-s.log.ended:
-	case <-s.log.failed:
-	case <-time.After(closePatience):
+	ended := s.log.wait(closePatience)
+	if !ended {
 		close(s.disk.closing) // a full disk ends the log
+		ended = s.log.wait(time.Second)
 	}
 	s.cancel()
+	// From here on, the database must not be touched unless the log has ended well.
 	if err := s.Err(); err != nil {
-		return err // the database must not be touched any more
+		return err
+	}
+	if !ended {
+		return errors.New("the disk does not answer")
 	}
 	<-s.snapshotsEnded
 	return s.release()
