@@ -2,7 +2,9 @@ package journal
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -17,10 +19,13 @@ import (
 // fullPause is the time between two attempts to write to a full disk.
 const fullPause = 100 * time.Millisecond
 
-// disk is the file system under the database, with two things changed.
+// disk is the file system under the database, with three things changed.
 //
 // A write that finds the disk full waits until there is room, and then goes on: nothing was lost,
 // so this is safe, and the database, which ends the process over a failed write, need not know.
+//
+// An error of the log's files, and of a sync of a directory, ends the process. The database panics
+// over some of them, and then does not say which file it was.
 //
 // With a pace (--sync 100ms), a sync of the log returns at once, and [disk.syncLogs] does it later.
 type disk struct {
@@ -29,13 +34,16 @@ type disk struct {
 	full    atomic.Bool
 	closing chan struct{}   // closed when waiting for room is to end
 	onFull  func(full bool) // told when the disk gets full, and when it no longer is
+	fatal   func(error)     // told why the process must end
 	mu      sync.Mutex      // guards logs
 	logs    []*logFile      // the open files of the log, the oldest first, with a pace
 }
 
-func newDisk(fs vfs.FS, pace time.Duration, onFull func(full bool)) *disk {
+func newDisk(
+	fs vfs.FS, pace time.Duration, onFull func(full bool), fatal func(error),
+) *disk {
 	return &disk{
-		FS: fs, pace: pace, onFull: onFull,
+		FS: fs, pace: pace, onFull: onFull, fatal: fatal,
 		closing: make(chan struct{}),
 	}
 }
@@ -76,6 +84,41 @@ func (d *disk) Lock(name string) (lock io.Closer, err error) {
 	return lock, err
 }
 
+// OpenDir implements [vfs.FS].
+func (d *disk) OpenDir(name string) (vfs.File, error) {
+	f, err := d.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &directory{f, name, d}, nil
+}
+
+// directory ends the process if it cannot be synced.
+type directory struct {
+	vfs.File
+	name string
+	disk *disk
+}
+
+// Sync implements [vfs.File].
+func (d *directory) Sync() error { return d.disk.check(d.name, d.File.Sync()) }
+
+// check returns nil if there is no error. If there is, it does not return: the process is about to
+// end, and until it has, whoever is here stays here, with the locks that it holds.
+func (d *disk) check(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if known := (*fs.PathError)(nil); !errors.As(err, &known) {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	d.fatal(err)
+	select {}
+}
+
+// isLog reports whether a file is one of the log.
+func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
+
 // Link implements [vfs.FS].
 func (d *disk) Link(old, name string) error {
 	return d.retry(func() error { return d.FS.Link(old, name) })
@@ -109,10 +152,13 @@ func (d *disk) retry(do func() error) error {
 
 func (d *disk) wrap(name string, f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
+		if isLog(name) {
+			return nil, d.check(name, err)
+		}
 		return nil, err
 	}
-	waiting := &file{File: f, disk: d}
-	if d.pace == 0 || !strings.HasSuffix(name, ".log") {
+	waiting := &file{File: f, name: name, disk: d}
+	if d.pace == 0 || !isLog(name) {
 		return waiting, nil
 	}
 	l := &logFile{file: waiting}
@@ -138,7 +184,28 @@ func (d *disk) syncLogs() error {
 // file waits for room when the disk is full.
 type file struct {
 	vfs.File
+	name string
 	disk *disk
+}
+
+// check returns the error of an operation, unless the file is one of the log: see [disk.check].
+func (f *file) check(err error) error {
+	if isLog(f.name) {
+		return f.disk.check(f.name, err)
+	}
+	return err
+}
+
+// Sync implements [vfs.File].
+func (f *file) Sync() error { return f.check(f.File.Sync()) }
+
+// SyncData implements [vfs.File].
+func (f *file) SyncData() error { return f.check(f.File.SyncData()) }
+
+// SyncTo implements [vfs.File].
+func (f *file) SyncTo(length int64) (fullSync bool, err error) {
+	fullSync, err = f.File.SyncTo(length)
+	return fullSync, f.check(err)
 }
 
 // Write implements [io.Writer].
@@ -151,7 +218,7 @@ func (f *file) Write(p []byte) (n int, err error) {
 		}
 		return err
 	})
-	return n, err
+	return n, f.check(err)
 }
 
 // WriteAt implements [io.WriterAt].
@@ -209,5 +276,5 @@ func (l *logFile) sync() error {
 	if l.closed || !l.dirty.Swap(false) {
 		return nil
 	}
-	return l.File.SyncData()
+	return l.file.SyncData()
 }

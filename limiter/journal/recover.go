@@ -48,7 +48,7 @@ func (s *Store) Recover(ctx context.Context) (Found, error) {
 	case err := <-ended:
 		return found, err
 	case <-s.log.failed: // the database has stopped where it was; see databaseLog.Fatalf
-		return Found{}, s.Err()
+		return Found{}, explain(s.dir, s.Err())
 	case <-ctx.Done(): // it may be in the hands of a disk that does not answer
 		return Found{}, ctx.Err()
 	}

@@ -108,7 +108,7 @@ func New(o Options) *Store {
 		accounts: map[uint64]*account{}, recovered: map[limiter.Key]*account{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.disk = newDisk(o.fs, o.Sync, s.diskFull)
+	s.disk = newDisk(o.fs, o.Sync, s.diskFull, func(err error) { s.log.fail(err) })
 	s.metrics = newMetrics(o.Registry, s)
 	o.Memory.HashID = s.hashID
 	s.Store = memory.New(o.Memory)
