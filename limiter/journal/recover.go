@@ -91,8 +91,7 @@ func (s *Store) prepare() error {
 	}
 	lock, err := s.disk.Lock(s.path(lockFile))
 	if err != nil {
-		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) &&
-			s.readFile(ownerFile) != "" {
+		if errors.Is(err, syscall.EAGAIN) {
 			return fmt.Errorf("--data-dir %s is in use by another process (%s): two would each "+
 				"admit the whole limit. Stop that one, or choose another directory",
 				s.dir, strings.TrimSpace(s.readFile(ownerFile)))
