@@ -33,6 +33,11 @@ func databaseOptions(d *disk, log logr.Logger, fatal func(error)) *pebble.Option
 		MaxOpenFiles:                200,
 		Logger:                      databaseLog{log, fatal},
 		EventListener: &pebble.EventListener{
+			// Whoever reads what is damaged gets an error, and says what to do about it. Without
+			// this, the database would end the process first.
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				log.Error(i.Details, "a file of the database is damaged", "file", i.Path)
+			},
 			BackgroundError: func(err error) { log.Error(err, "the database failed, and repeats it") },
 			DiskSlow: func(i pebble.DiskSlowInfo) {
 				log.Info("the disk is slow", "file", i.Path, "operation", i.OpType.String(),

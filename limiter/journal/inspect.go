@@ -140,7 +140,7 @@ func (s *Store) inspect(r Report, visit func(RecordReport)) (Report, error) {
 	}
 	err = l.load()
 	if err == nil && l.next < r.Durable {
-		err = &Damage{Where: "the log", What: fmt.Sprintf(
+		err = &Damage{Where: "the log in " + s.path(databaseDir), What: fmt.Sprintf(
 			"it ends with record %d, but %d was once on the disk", l.next-1, r.Durable-1)}
 	}
 	r.Written, r.BootID = time.Unix(0, l.wall).UTC(), l.bootID

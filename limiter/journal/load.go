@@ -311,5 +311,8 @@ func discard(a *account) error { return a.Replay(memory.Effect{Kind: memory.Purg
 
 // damaged returns what an error of the database means. It names the file, where the error does.
 func damaged(where string, err error) error {
+	if info := pebble.ExtractDataCorruptionInfo(err); info != nil {
+		where, err = fmt.Sprintf("%s, which has %s", info.Path, where), info.Details
+	}
 	return &Damage{Where: where, What: strings.TrimSpace(err.Error())}
 }

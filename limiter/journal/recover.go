@@ -195,7 +195,7 @@ func (s *Store) read() (Found, error) {
 	err = l.load()
 	if err == nil && l.next <= s.witness.lsn {
 		err = &Damage{
-			Where: "the log",
+			Where: "the log in " + s.path(databaseDir),
 			What: fmt.Sprintf("it ends with record %d, but %d was once on the disk",
 				l.next-1, s.witness.lsn),
 		}
