@@ -314,5 +314,10 @@ func damaged(where string, err error) error {
 	if info := pebble.ExtractDataCorruptionInfo(err); info != nil {
 		where, err = fmt.Sprintf("%s, which has %s", info.Path, where), info.Details
 	}
-	return &Damage{Where: where, What: strings.TrimSpace(err.Error())}
+	what := strings.TrimSpace(err.Error())
+	// Of a log, the database names the file and the offset only there.
+	if detail := interface{ ErrorDetail() string }(nil); errors.As(err, &detail) {
+		what += " (" + detail.ErrorDetail() + ")"
+	}
+	return &Damage{Where: where, What: what}
 }

@@ -232,7 +232,7 @@ func (s *Store) openDatabase() (l *loader, isNew bool, err error) {
 		s.db, err = pebble.Open(dir, s.options)
 	}
 	if err != nil {
-		damage := &Damage{Where: dir, What: err.Error()}
+		damage := damaged(dir, err)
 		if !pebble.IsCorruptionError(err) && !errors.Is(err, fs.ErrNotExist) {
 			return nil, false, explain(s.dir, err)
 		}
