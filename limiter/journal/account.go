@@ -84,28 +84,17 @@ func (a *account) Release(
 
 // record appends an effect to the log. The account is locked.
 func (a *account) record(e memory.Effect) {
-	records := uint64(1)
 	introduce := a.number == 0
-	write := func() {
-		l := a.store.log
-		g := l.begin(e.At)
-		if introduce {
-			g.body = appendAccount(g.body, a.number, a.who)
-			records++
-		}
-		g.body = appendEffect(g.body, g.base, a.number, &e)
-		a.last = l.end(g, records)
-	}
-	if e.Kind == memory.Purged {
-		if !introduce { // else nothing was ever written of it
-			a.store.forget(a, write)
-		}
+	switch {
+	case e.Kind == memory.Purged && introduce:
+		return // nothing was ever written of it
+	case e.Kind == memory.Purged:
+		a.store.forget(a, e)
 		return
-	}
-	if introduce {
+	case introduce:
 		a.store.introduce(a)
 	}
-	write()
+	a.append(&e, introduce)
 	switch e.Kind {
 	case memory.Granted:
 		a.granted.Store(a.last)
@@ -117,7 +106,20 @@ func (a *account) record(e memory.Effect) {
 		if e.CostsMore || a.isPending(e.ID) {
 			a.committed.Store(a.last)
 		}
+	default: // nobody waits for it
 	}
+}
+
+// append appends the record of an effect to the log, after that of the account if it is its first.
+func (a *account) append(e *memory.Effect, introduce bool) {
+	l, records := a.store.log, uint64(1)
+	g := l.begin(e.At)
+	if introduce {
+		g.body = appendAccount(g.body, a.number, a.who)
+		records++
+	}
+	g.body = appendEffect(g.body, g.base, a.number, e)
+	a.last = l.end(g, records)
 }
 
 // isPending reports whether the grant of an id may not be durable yet. The account is locked.

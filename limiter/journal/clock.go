@@ -28,8 +28,11 @@ type clocks struct {
 
 // read reads all clocks.
 func (c *clocks) read(clock limiter.Clock) reading {
-	boot, _ := c.sinceBoot()
-	return reading{mono: clock.Now().Mono, wall: c.wall(), boot: boot}
+	// In this order: whatever comes in between, no more time seems to pass than did.
+	r := reading{mono: clock.Now().Mono}
+	r.wall = c.wall()
+	r.boot, _ = c.sinceBoot()
+	return r
 }
 
 // Assumption says how the time is known that passed before this process started.

@@ -182,10 +182,10 @@ func (s *Store) introduce(a *account) {
 
 // forget takes an account out of the next snapshot, and has its purge written in the same step: a
 // snapshot without it comes after that record, and one with it before.
-func (s *Store) forget(a *account, write func()) {
+func (s *Store) forget(a *account, purge memory.Effect) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	write()
+	a.append(&purge, false)
 	delete(s.accounts, a.number)
 	s.purgedAt.CompareAndSwap(0, time.Now().UnixNano())
 }
