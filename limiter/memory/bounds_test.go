@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector changes what is on the heap.
+
 package memory_test
 
 import (
@@ -12,17 +16,6 @@ import (
 )
 
 // G9: what the limiter may cost, and what it gives up for that.
-
-// heapOf is how many bytes of heap are live after build, beyond those before it.
-func heapOf(build func() any) (bytes int64, kept any) {
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	kept = build()
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	return int64(after.HeapAlloc) - int64(before.HeapAlloc), kept
-}
 
 func TestG9IdleAccountsAreSmall(t *testing.T) {
 	const n = 1_000_000

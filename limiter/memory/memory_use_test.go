@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector changes what is on the heap.
+
 package memory_test
 
 import (
