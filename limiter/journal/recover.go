@@ -216,8 +216,8 @@ func (s *Store) read() (Found, error) {
 	return found, s.drop(s.generation)
 }
 
-// openDatabase opens the database. If it cannot be opened, and that was accepted, it is set aside,
-// and there is a new one.
+// openDatabase opens the database, and reads its header. If that cannot be done, and it was
+// accepted, the database is set aside, and there is a new one.
 func (s *Store) openDatabase() (l *loader, isNew bool, err error) {
 	s.options = databaseOptions(s.disk, s.logger, s.log.fail)
 	dir := s.path(databaseDir)
@@ -227,27 +227,29 @@ func (s *Store) openDatabase() (l *loader, isNew bool, err error) {
 		}
 		isNew = true
 	}
+	l, isNew, err = s.openHeader(dir, isNew)
+	damage := (*Damage)(nil)
+	if !errors.As(err, &damage) || !s.accept.All {
+		return l, isNew, err
+	}
+	if err := s.setAside(damage); err != nil {
+		return nil, false, explain(s.dir, err)
+	}
+	return s.openHeader(dir, true)
+}
+
+// openHeader opens a database and reads its header, or writes that of a new one.
+func (s *Store) openHeader(dir string, isNew bool) (l *loader, _ bool, err error) {
 	s.db, err = pebble.Open(dir, s.options)
 	if err != nil && s.cutTornTail(err) {
 		s.db, err = pebble.Open(dir, s.options)
 	}
 	if err != nil {
-		damage := damaged(dir, err)
+		s.db = nil
 		if !pebble.IsCorruptionError(err) && !errors.Is(err, fs.ErrNotExist) {
 			return nil, false, explain(s.dir, err)
 		}
-		if !s.accept.All {
-			return nil, false, damage
-		}
-		aside := s.path(fmt.Sprintf("damaged-%d", time.Now().Unix()))
-		s.logger.Error(damage, "the journal is set aside, as --accept-loss says", "to", aside)
-		if err := s.disk.Rename(dir, aside); err != nil {
-			return nil, false, explain(s.dir, err)
-		}
-		isNew = true
-		if s.db, err = pebble.Open(dir, s.options); err != nil {
-			return nil, false, explain(s.dir, err)
-		}
+		return nil, false, damaged(dir, err)
 	}
 	l = newLoader(s.db, s.newAccount)
 	if !isNew && s.witness.lsn == 0 {
@@ -261,13 +263,23 @@ func (s *Store) openDatabase() (l *loader, isNew bool, err error) {
 	}
 	// The header has the key of the hashes, which must be there before the first account.
 	if err := l.loadHeader(); err != nil {
-		if !s.accept.All {
-			return nil, false, err
-		}
-		return l, true, s.begin()
+		return nil, false, err
 	}
 	s.setIDKey(l.idKey)
 	return l, false, nil
+}
+
+// setAside moves a database away that cannot be read.
+func (s *Store) setAside(damage *Damage) error {
+	if s.db != nil {
+		if err := s.db.Close(); err != nil {
+			return err
+		}
+		s.db = nil
+	}
+	aside := s.path(fmt.Sprintf("damaged-%d", time.Now().Unix()))
+	s.logger.Error(damage, "the journal is set aside, as --accept-loss says", "to", aside)
+	return s.disk.Rename(s.path(databaseDir), aside)
 }
 
 // begin writes the first snapshot of a new journal: an empty one.
