@@ -57,6 +57,10 @@ fuzz: ## Fuzz what callers and files can say, 10 seconds for each target
 		go test $${target%:*} -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime 10s -fuzzminimizetime 100x || exit 1; \
 	done
 
+.PHONY: faults
+faults: ## Test the real process under kills, full and failing disks (needs root, strace and e2fsprogs)
+	go test -tags faults ./test/faults -count 1 -v -timeout 10m
+
 .PHONY: prove
 prove: ## Prove the guarantees at length, with random calls, clocks, providers and concurrent histories (a few minutes)
 	go test ./limiter/memory -count 1 -v -timeout 1h -rapid.checks 200000 \
@@ -111,7 +115,7 @@ verify: ## Verify that everything generated is up to date
 
 .PHONY: lint
 lint: ## Lint the code, the API and the chart
-	$(GOLANGCI_LINT) run --build-tags e2e,scale ./...
+	$(GOLANGCI_LINT) run --build-tags e2e,faults,scale ./...
 	$(KUBE_API_LINT) run --config .golangci-kal.yaml ./api/v1alpha1
 	for values in charts/sluice/ci/*-values.yaml; do \
 		$(HELM4) lint --strict charts/sluice --values $$values && $(HELM3) lint --strict charts/sluice --values $$values || exit 1; \

@@ -310,6 +310,16 @@ func (p *process) want(name string, inFlight, used int64) {
 	}
 }
 
+// wantBetween wants an account to have at least and at most so much in flight, and to have sent so
+// much. It is for checks that were refused: they may hold a slot.
+func (p *process) wantBetween(name string, least, most, used int64) {
+	p.t.Helper()
+	if f, u := p.counted(name); f < least || f > most || u != used {
+		p.t.Errorf("%s has %d in flight and %d sent, want %d to %d and %d",
+			name, f, u, least, most, used)
+	}
+}
+
 // unavailable is a check that must be answered with 503 store-unavailable, in time.
 func (p *process) unavailable(name string) {
 	p.t.Helper()
@@ -338,10 +348,12 @@ func (p *process) available(name string) time.Duration {
 // code.
 func sluiceCommand(t *testing.T, args ...string) (out string, code int) {
 	t.Helper()
-	cmd := exec.Command(binary(), args...)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary(), args...)
 	text, err := cmd.CombinedOutput()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		t.Fatalf("sluice %q: %v, %v\n%s", args, err, ctx.Err(), text)
 	}
 	return string(text), cmd.ProcessState.ExitCode()
 }

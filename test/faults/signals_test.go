@@ -14,6 +14,7 @@ import (
 
 // TestStoppedLongerThanADeadline freezes the process, as a machine that hangs does.
 func TestStoppedLongerThanADeadline(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	accounts := map[string]int{"held": 10, "asked": 1}
 	for name, limit := range fleetAccounts {
 		accounts[name] = limit
