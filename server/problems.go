@@ -27,7 +27,8 @@ var problems = []struct {
 		"No such reservation is outstanding for this account: it was never made, or it ended so " +
 			"long ago that it is forgotten. There is nothing to free."},
 	{limiter.ErrReservationEnded, httpv1.ReservationConflict,
-		"The reservation was committed or released, or its deadline passed. " +
+		"The reservation was committed or released, or its deadline passed, or Sluice was killed " +
+			"since and cannot tell. " +
 			"A check needs an id of its own for each attempt to send, such as <id>/2 for the " +
 			"second; a release cannot free what counts as sent."},
 	{limiter.ErrReservationCost, httpv1.ReservationConflict,

@@ -23,6 +23,15 @@ type account struct {
 	// pending are the latest grants, the oldest first: at least those that are not durable. The
 	// lock of the account in memory guards it.
 	pending []grant
+	// doubtful are the reservations of a process that was killed; nil if there are none.
+	doubtful atomic.Pointer[doubtful]
+}
+
+// doubtful are reservations of which it is not known whether they were committed: their callers may
+// have been told so, and the record of it was lost.
+type doubtful struct {
+	ids   map[memory.IDHash]bool
+	until int64 // the last of their deadlines
 }
 
 // grant is the LSN of a grant.
@@ -72,14 +81,44 @@ func (a *account) Commit(
 }
 
 // Release implements [limiter.Account]. It need not wait: were it lost, the reservation would count
-// at its deadline.
+// at its deadline. A reservation of a process that was killed cannot be released: it may have been
+// committed.
 func (a *account) Release(
 	ctx context.Context, now limiter.Instant, id string,
 ) (limiter.Outcome, error) {
 	if err := a.store.log.accepts(); err != nil {
 		return 0, err
 	}
+	if a.isDoubtful(now.Mono, id) {
+		return 0, limiter.ErrReservationEnded
+	}
 	return a.Account.Release(ctx, now, id)
+}
+
+// doubt notes the outstanding reservations, after a kill.
+func (a *account) doubt() {
+	d := &doubtful{ids: map[memory.IDHash]bool{}}
+	a.Outstanding(func(id memory.IDHash, deadline int64) {
+		d.ids[id] = true
+		d.until = max(d.until, deadline)
+	})
+	if len(d.ids) > 0 {
+		a.doubtful.Store(d)
+	}
+}
+
+// isDoubtful reports whether a release may be of a mail whose commit was lost. The oldest
+// reservation, which is meant without an id, is doubtful as long as any is.
+func (a *account) isDoubtful(now int64, id string) bool {
+	d := a.doubtful.Load()
+	switch {
+	case d == nil:
+		return false
+	case now >= d.until:
+		a.doubtful.Store(nil)
+		return false
+	}
+	return id == "" || d.ids[a.store.hashID(id)]
 }
 
 // record appends an effect to the log. The account is locked.

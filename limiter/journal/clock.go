@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -24,6 +25,19 @@ type clocks struct {
 	// synchronized reports whether the kernel calls the wall clock synchronised.
 	synchronized func() bool
 	wall         func() int64
+	// patience is how long a start waits for the wall clock to be synchronised.
+	patience time.Duration
+}
+
+// syncPatience is how long a start waits for the wall clock to be synchronised, if it needs it:
+// after a boot that takes some seconds.
+const syncPatience = time.Minute
+
+// trusting returns the clocks with a wall clock that is always believed.
+func (c *clocks) trusting() *clocks {
+	trusting := *c
+	trusting.synchronized = func() bool { return true }
+	return &trusting
 }
 
 // read reads all clocks.
@@ -32,6 +46,7 @@ func (c *clocks) read(clock limiter.Clock) reading {
 	r := reading{mono: clock.Now().Mono}
 	r.wall = c.wall()
 	r.boot, _ = c.sinceBoot()
+	r.synchronized = c.synchronized()
 	return r
 }
 
@@ -46,8 +61,7 @@ const (
 	SameBoot Assumption = "SameBoot"
 	// WallClock: it is the difference of the wall clock, as the machine was started anew.
 	WallClock Assumption = "WallClock"
-	// NoTime: none is assumed to have passed, as the wall clock is not synchronised yet. It is
-	// caught up with once it is.
+	// NoTime: none counts as passed, as the wall clock is not synchronised, or was not.
 	NoTime Assumption = "NoTime"
 )
 
@@ -57,33 +71,49 @@ type away struct {
 	elapsed time.Duration
 }
 
-// resume returns where the limiter's time goes on, after a last reading on a machine. The newest is
-// the latest instant in the journal.
-func (c *clocks) resume(
-	last reading, on machine, newest int64, trust bool,
-) (mono int64, a away) {
-	sinceBoot, ok := c.sinceBoot()
-	switch {
-	case ok && on == c.machine() && on.bootID != "" && sinceBoot >= last.boot:
-		a = away{SameBoot, time.Duration(sinceBoot - last.boot)}
-	case trust || c.synchronized():
-		a = away{WallClock, time.Duration(max(0, c.wall()-last.wall))}
-	default:
-		a = away{NoTime, 0}
-	}
-	return max(last.mono+int64(a.elapsed), newest), a
+// past is what a journal tells of the time of the process before.
+type past struct {
+	on     machine
+	last   reading
+	synced reading // the latest whose wall clock was synchronised; zero if none was
+	newest int64   // the latest instant in the journal
 }
 
-// catchUp moves the limiter's time forward to where the wall clock says that it is since the last
-// reading of the process before. It returns by how much.
-func (c *clocks) catchUp(clock limiter.Clock, last reading) time.Duration {
-	now := clock.Now().Mono
-	behind := last.mono + max(0, c.wall()-last.wall) - now
-	if behind <= 0 {
-		return 0
+// sameBoot reports whether the process before ran on this boot of this machine, and how long ago it
+// wrote last.
+func (c *clocks) sameBoot(p past) (elapsed time.Duration, same bool) {
+	sinceBoot, ok := c.sinceBoot()
+	same = ok && p.on == c.machine() && p.on.bootID != "" && sinceBoot >= p.last.boot
+	return time.Duration(sinceBoot - p.last.boot), same
+}
+
+// resume returns where the limiter's time goes on. It may wait for the wall clock, up to patience.
+func (c *clocks) resume(ctx context.Context, p past) (mono int64, a away) {
+	mono = max(p.last.mono, p.newest)
+	if elapsed, same := c.sameBoot(p); same {
+		return max(mono, p.last.mono+int64(elapsed)), away{SameBoot, elapsed}
 	}
-	clock.Set(now + behind)
-	return time.Duration(behind)
+	if !p.synced.synchronized || !c.wait(ctx) {
+		return mono, away{NoTime, 0}
+	}
+	now := p.synced.mono + max(0, c.wall()-p.synced.wall)
+	return max(mono, now), away{WallClock, time.Duration(max(0, now-p.last.mono))}
+}
+
+// wait waits until the wall clock is synchronised, and reports whether it is.
+func (c *clocks) wait(ctx context.Context) bool {
+	const pause = time.Second
+	for waited := time.Duration(0); !c.synchronized(); waited += pause {
+		if waited >= c.patience {
+			return false
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(pause):
+		}
+	}
+	return true
 }
 
 // describe says what was assumed, for the log.
@@ -97,8 +127,8 @@ func (a away) describe() string {
 		return fmt.Sprintf("%s, by the wall clock, as the machine was started anew", a.elapsed)
 	case NoTime:
 		return "unknown: the machine was started anew, and the kernel calls its clock " +
-			"unsynchronised. No time counts as passed until it is synchronised; --trust-clock " +
-			"believes it now"
+			"unsynchronised, or did so before. No time counts as passed, so that slots come free " +
+			"later; --trust-clock believes the clock"
 	}
 	return string(a.Assumption)
 }

@@ -27,7 +27,8 @@ func systemClocks() *clocks {
 			state, err := unix.Adjtimex(&unix.Timex{})
 			return err == nil && state != unix.TIME_ERROR
 		},
-		wall: func() int64 { return time.Now().UnixNano() },
+		wall:     func() int64 { return time.Now().UnixNano() },
+		patience: syncPatience,
 	}
 }
 

@@ -30,8 +30,8 @@ const fullPause = 100 * time.Millisecond
 // With a pace (--sync 100ms), a sync of the log returns at once, and [disk.syncLogs] does it later.
 type disk struct {
 	vfs.FS
-	pace    time.Duration // 0: syncs are done at once
-	full    atomic.Bool
+	pace    time.Duration   // 0: syncs are done at once
+	waiting atomic.Int32    // operations that wait for room
 	closing chan struct{}   // closed when waiting for room is to end
 	onFull  func(full bool) // told when the disk gets full, and when it no longer is
 	fatal   func(error)     // told why the process must end
@@ -131,19 +131,21 @@ func (d *disk) Rename(old, name string) error {
 
 // retry repeats an operation while the disk is full.
 func (d *disk) retry(do func() error) error {
-	for {
+	for waits := false; ; {
 		err := do()
 		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
-			if err == nil && d.full.CompareAndSwap(true, false) {
+			if waits && d.waiting.Add(-1) == 0 {
 				d.onFull(false)
 			}
 			return err
 		}
-		if d.full.CompareAndSwap(false, true) {
+		if !waits && d.waiting.Add(1) == 1 {
 			d.onFull(true)
 		}
+		waits = true
 		select {
 		case <-d.closing:
+			d.waiting.Add(-1)
 			return err
 		case <-time.After(fullPause):
 		}

@@ -12,6 +12,7 @@ import (
 // A frame is what one commit of the log writes: the records that came together since the last one.
 //
 //	mono, wall, boot      the clocks when it was written, 8 bytes each; see clock.go
+//	synchronised          1 if the wall clock was, or was trusted; else 0
 //	number of records
 //	base                  the instant that the records count from
 //	records
@@ -21,6 +22,7 @@ import (
 //	an account            number, namespace, name, uid
 //	a start               boot id, time namespace: the machine that writes what follows
 //	a tick                nothing: the log was silent for a while
+//	a stop                nothing: the process wrote all that it had, and ended
 //	Merged, Purged        number, at
 //	other effects         number, at, id (16 bytes, unless anonymous), cost, deadline - at
 //
@@ -32,6 +34,7 @@ const (
 	recordAccount byte = 8
 	recordStart   byte = 9
 	recordTick    byte = 10
+	recordStop    byte = 11
 
 	kindMask      byte = 0x0f
 	flagAnonymous byte = 0x10
@@ -43,13 +46,18 @@ type reading struct {
 	mono int64 // of the limiter
 	wall int64 // since the Unix epoch
 	boot int64 // since the machine started, suspend included
+	// synchronized is whether the wall clock was, or was trusted.
+	synchronized bool
 }
 
 func (r reading) appendTo(b []byte) []byte {
 	for _, n := range []int64{r.mono, r.wall, r.boot} {
 		b = binary.BigEndian.AppendUint64(b, uint64(n))
 	}
-	return b
+	if r.synchronized {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 // identity says who an account is.
@@ -151,7 +159,7 @@ func (f *frame) next() (r record, err error) {
 	case r.kind == recordAccount:
 		r.number = f.uvarint()
 		r.who = f.identity()
-	case r.kind == recordTick:
+	case r.kind == recordTick, r.kind == recordStop:
 	case r.kind == recordStart:
 		r.machine = f.machine()
 	case r.kind >= byte(memory.Granted) && r.kind <= byte(memory.Purged):
@@ -252,6 +260,7 @@ func (d *decoder) reading() (r reading) {
 			*n = int64(binary.BigEndian.Uint64(b))
 		}
 	}
+	r.synchronized = d.byte() == 1
 	return r
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/go-logr/logr"
 
 	"github.com/sluice-mail/sluice/limiter/memory"
@@ -70,6 +72,7 @@ var recordKinds = map[byte]string{
 	recordAccount:                    "Account",
 	recordStart:                      "Start",
 	recordTick:                       "Tick",
+	recordStop:                       "Stop",
 }
 
 // Inspect reads a journal that nobody has open, and changes nothing. It tells visit, which may be
@@ -127,9 +130,10 @@ func (s *Store) inspect(r Report, visit func(RecordReport)) (Report, error) {
 	fatal := func(err error) { s.logger.Error(err, "the database failed") }
 	options := databaseOptions(s.disk, logr.Discard(), fatal)
 	options.ReadOnly = true
+	options.FS = unlocked{s.disk}
 	db, err := pebble.Open(s.path(databaseDir), options)
 	if err != nil {
-		return r, damaged(s.path(databaseDir), err)
+		return r, s.openError(s.path(databaseDir), err)
 	}
 	defer func() { _ = db.Close() }()
 	l := newLoader(db, s.newAccount)
@@ -139,9 +143,8 @@ func (s *Store) inspect(r Report, visit func(RecordReport)) (Report, error) {
 		}
 	}
 	err = l.load()
-	if err == nil && l.next < r.Durable {
-		err = &Damage{Where: "the log in " + s.path(databaseDir), What: fmt.Sprintf(
-			"it ends with record %d, but %d was once on the disk", l.next-1, r.Durable-1)}
+	if err == nil && r.Durable > 0 {
+		err = l.checkEnd(s.path(databaseDir), r.Durable-1)
 	}
 	r.Written, r.BootID = time.Unix(0, l.wall).UTC(), l.bootID
 	r.Snapshot, r.SnapshotBytes = l.generation, l.size.bytes
@@ -149,6 +152,13 @@ func (s *Store) inspect(r Report, visit func(RecordReport)) (Report, error) {
 	r.Accounts = l.accountReports()
 	return r, err
 }
+
+// unlocked is a file system in which the database's own lock is not taken: it would be written, and
+// the journal's is enough.
+type unlocked struct{ vfs.FS }
+
+// Lock implements [vfs.FS].
+func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 // accountReports are those of all accounts that were read, in the order of their names.
 func (l *loader) accountReports() []AccountReport {

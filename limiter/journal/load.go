@@ -28,6 +28,8 @@ type loader struct {
 	lost    []identity // whose images cannot be read
 	next    uint64     // one more than the last LSN
 	newest  int64      // the latest instant of a record
+	synced  reading    // the latest whose wall clock was synchronised
+	clean   bool       // whether the process before wrote all that it had
 	size    snapshotSize
 	// logBytes are those of the frames.
 	logBytes int64
@@ -87,6 +89,7 @@ func (l *loader) loadHeader() error {
 				return &Damage{Where: "the snapshots", What: "there is none"}
 			}
 			l.next = l.from
+			l.noteSynced()
 			return nil
 		}
 		generation := keyNumber(key[:9])
@@ -244,6 +247,7 @@ func (l *loader) loadFrame(first uint64, value []byte) error {
 		return damaged(fmt.Sprintf("the log at record %d", first), err)
 	}
 	l.reading = f.reading
+	l.noteSynced()
 	for range f.records {
 		r, err := f.next()
 		if err == nil {
@@ -265,10 +269,33 @@ func (l *loader) loadFrame(first uint64, value []byte) error {
 	return nil
 }
 
+// noteSynced notes a reading by which a wall clock can be compared.
+func (l *loader) noteSynced() {
+	if l.reading.synchronized {
+		l.synced = l.reading
+	}
+}
+
+// checkEnd returns the damage of a log that ends before what was once durable.
+func (l *loader) checkEnd(dir string, durable uint64) error {
+	if l.next > durable {
+		return nil
+	}
+	return &Damage{
+		Where: "the log in " + dir,
+		What: fmt.Sprintf("it ends with record %d, but %d was once on the disk",
+			l.next-1, durable),
+	}
+}
+
 // apply repeats a record of the log.
 func (l *loader) apply(lsn uint64, r *record) error {
+	l.clean = false
 	switch r.kind {
 	case recordTick:
+		return nil
+	case recordStop:
+		l.clean = true
 		return nil
 	case recordStart:
 		l.machine = r.machine

@@ -41,6 +41,7 @@ type log struct {
 	quit    chan struct{} // closed by stop
 	ended   chan struct{} // closed when run has returned
 	failed  chan struct{} // closed by fail
+	closed  atomic.Bool   // set by fail and stop: no more records are taken
 
 	mu      sync.Mutex // guards what follows; may be taken while an account is locked
 	next    uint64     // the LSN of the next record
@@ -48,6 +49,7 @@ type log struct {
 	writing *group     // the first of the queue, while it is written
 	spare   []byte     // a buffer to use again
 	err     error      // why the log has failed
+	over    bool       // run has returned
 }
 
 // group is the records of one frame.
@@ -138,10 +140,14 @@ func (l *log) Wait(_ context.Context, lsn uint64) error {
 	return limiter.ErrStoreUnavailable
 }
 
-// waitFor returns what is closed once a record is durable, or given up; nil if it is durable.
+// waitFor returns what is closed once a record is durable, or given up; nil if it is durable, or
+// never will be.
 func (l *log) waitFor(lsn uint64) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.err != nil || l.over {
+		return nil // nobody would wake the caller
+	}
 	for _, g := range l.queue {
 		if lsn < g.first+g.records {
 			if g.waitedSince.IsZero() {
@@ -191,14 +197,7 @@ func (l *log) admits() error {
 
 // accepts returns why no record can be taken, or nil.
 func (l *log) accepts() error {
-	select {
-	case <-l.failed:
-		return limiter.ErrStoreUnavailable
-	case <-l.quit:
-		return limiter.ErrStoreUnavailable
-	default:
-	}
-	if l.backlog.Load() > maxBacklog {
+	if l.closed.Load() || l.backlog.Load() > maxBacklog {
 		return limiter.ErrStoreUnavailable
 	}
 	return nil
@@ -208,6 +207,7 @@ func (l *log) accepts() error {
 func (l *log) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.closed.Store(true)
 	if l.err == nil {
 		l.err = err
 		close(l.failed)
@@ -227,7 +227,7 @@ func (l *log) failure() error {
 // run writes records until stop, and then those that are left. It calls idle when it has had
 // nothing to do for a while.
 func (l *log) run(idle func()) {
-	defer close(l.ended)
+	defer l.finish()
 	timer := time.NewTimer(idleAfter)
 	defer timer.Stop()
 	for stopping := false; ; {
@@ -256,6 +256,17 @@ func (l *log) run(idle func()) {
 			return
 		}
 	}
+}
+
+// finish wakes whoever came too late, and tells that run has returned.
+func (l *log) finish() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	for _, g := range l.queue {
+		g.wake()
+	}
+	close(l.ended)
 }
 
 // gather waits a little for more records, unless somebody waits for those that are there.

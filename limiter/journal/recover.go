@@ -176,7 +176,7 @@ func (s *Store) checkFormat() error {
 		return explain(s.dir, err)
 	}
 	for _, name := range names {
-		if name == databaseDir {
+		if name == databaseDir && !s.accept.All {
 			return &Damage{Where: s.path(formatFile), What: "it is missing or empty"}
 		}
 	}
@@ -193,11 +193,10 @@ func (s *Store) read() (Found, error) {
 		return Found{}, err
 	}
 	err = l.load()
-	if err == nil && l.next <= s.witness.lsn {
-		err = &Damage{
-			Where: "the log in " + s.path(databaseDir),
-			What: fmt.Sprintf("it ends with record %d, but %d was once on the disk",
-				l.next-1, s.witness.lsn),
+	if named := (*Damage)(nil); err == nil || errors.As(err, &named) && len(named.Accounts) > 0 {
+		// An end that is missing concerns all accounts.
+		if missing := l.checkEnd(s.path(databaseDir), s.witness.lsn); missing != nil {
+			err = missing
 		}
 	}
 	damage := (*Damage)(nil)
@@ -246,10 +245,7 @@ func (s *Store) openHeader(dir string, isNew bool) (l *loader, _ bool, err error
 	}
 	if err != nil {
 		s.db = nil
-		if !pebble.IsCorruptionError(err) && !errors.Is(err, fs.ErrNotExist) {
-			return nil, false, explain(s.dir, err)
-		}
-		return nil, false, damaged(dir, err)
+		return nil, false, s.openError(dir, err)
 	}
 	l = newLoader(s.db, s.newAccount)
 	if !isNew && s.witness.lsn == 0 {
@@ -267,6 +263,14 @@ func (s *Store) openHeader(dir string, isNew bool) (l *loader, _ bool, err error
 	}
 	s.setIDKey(l.idKey)
 	return l, false, nil
+}
+
+// openError tells an error of a disk that can be mended, such as a missing right, from damage.
+func (s *Store) openError(dir string, err error) error {
+	if no := syscall.Errno(0); errors.As(err, &no) && !errors.Is(err, fs.ErrNotExist) {
+		return explain(s.dir, err)
+	}
+	return damaged(dir, err)
 }
 
 // setAside moves a database away that cannot be read.
@@ -328,11 +332,10 @@ func (s *Store) resume(l *loader, isNew bool) (found Found) {
 	a := away{Assumption: FirstStart}
 	if !isNew {
 		var mono int64
-		mono, a = s.clocks.resume(l.reading, l.machine, l.newest, s.trust)
+		mono, a = s.clocks.resume(s.ctx, past{l.machine, l.reading, l.synced, l.newest})
 		s.clock.Set(mono)
-		if a.Assumption == NoTime {
-			last := l.reading
-			s.behind = &last
+		if !l.clean {
+			s.doubt()
 		}
 	}
 	found = Found{Away: a.elapsed, Assumption: a.Assumption, Accounts: len(s.recovered)}
@@ -385,10 +388,13 @@ func (s *Store) Close() error {
 		return nil
 	}
 	close(s.closing)
+	g := s.log.begin(s.clock.Now().Mono)
+	g.body = append(g.body, recordStop)
+	s.log.end(g, 1)
 	s.log.stop()
 	ended := s.log.wait(closePatience)
+	close(s.disk.closing) // from now on, nothing waits for room
 	if !ended {
-		close(s.disk.closing) // a full disk ends the log
 		ended = s.log.wait(time.Second)
 	}
 	s.cancel()
@@ -397,10 +403,31 @@ func (s *Store) Close() error {
 		return err
 	}
 	if !ended {
-		return errors.New("the disk does not answer")
+		return errDisk
 	}
-	<-s.snapshotsEnded
-	return s.release()
+	released := make(chan error, 1)
+	go func() {
+		<-s.snapshotsEnded
+		released <- s.release()
+	}()
+	select {
+	case err := <-released:
+		return err
+	case <-s.log.failed: // whoever released it stays where it was; see databaseLog.Fatalf
+		return s.Err()
+	case <-time.After(closePatience):
+		return errDisk
+	}
+}
+
+// errDisk is returned by Close if the disk does not answer. What callers were told of is there.
+var errDisk = errors.New("the disk does not answer")
+
+// doubt has each account know which of its reservations are of a process that was killed.
+func (s *Store) doubt() {
+	for _, a := range s.recovered {
+		a.doubt()
+	}
 }
 
 // release closes the files.

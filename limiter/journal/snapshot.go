@@ -154,15 +154,16 @@ func (s *Store) removeSnapshot() error {
 
 // numbered returns the accounts that the log knows, by number, and the highest number that one was
 // given.
-func (s *Store) numbered() (all []*account, highest uint64) {
+func (s *Store) numbered() (list []*account, highest uint64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := make([]*account, 0, len(s.accounts))
+	highest = s.numbers
+	list = make([]*account, 0, len(s.accounts))
 	for _, a := range s.accounts {
 		list = append(list, a)
 	}
+	s.mu.Unlock() // an account that gets its number waits for it; and numbers never change
 	slices.SortFunc(list, func(a, b *account) int { return cmp.Compare(a.number, b.number) })
-	return list, s.numbers
+	return list, highest
 }
 
 // writeSnapshot writes a snapshot to a file.

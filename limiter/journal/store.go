@@ -56,7 +56,6 @@ type Store struct {
 	metrics *metrics
 	dir     string
 	accept  AcceptLoss
-	trust   bool
 	minLog  int64
 	idKey   [2]uint64
 
@@ -70,8 +69,7 @@ type Store struct {
 	log     *log
 	// behind is of the process before, whose time is still to be caught up with; lookedAt is when
 	// that was last tried. Both are for the goroutine of the log.
-	behind   *reading
-	lookedAt time.Time
+	behind *reading
 
 	ctx            context.Context // ends with the store
 	cancel         context.CancelFunc
@@ -80,9 +78,12 @@ type Store struct {
 	grown          chan struct{} // has an element after the log has grown past what is due
 	generation     header        // of the newest snapshot; for the goroutine of snapshots
 	snapshotBytes  atomic.Int64
-	logBytes       atomic.Int64 // since the newest snapshot
-	purgedAt       atomic.Int64 // when the first account was purged since, as Unix nanoseconds
-	written        atomic.Uint64
+	logBytes       atomic.Int64  // since the newest snapshot
+	purgedAt       atomic.Int64  // when the first account was purged since, as Unix nanoseconds
+	written        atomic.Uint64 // the last LSN that was written
+	// With a pace: since when something is written and not synced, and the same of what a sync that
+	// runs is for; Unix nanoseconds, or 0.
+	unsynced, syncing atomic.Int64
 
 	mu        sync.Mutex               // may be taken while an account is locked
 	accounts  map[uint64]*account      // those that have a number
@@ -100,9 +101,12 @@ func New(o Options) *Store {
 	if o.clocks == nil {
 		o.clocks = systemClocks()
 	}
+	if o.TrustClock {
+		o.clocks = o.clocks.trusting()
+	}
 	s := &Store{
 		clock: limiter.StartClock(), clocks: o.clocks, logger: o.Log, dir: o.Dir,
-		accept: o.AcceptLoss, trust: o.TrustClock, minLog: cmp.Or(o.minLog, minLog),
+		accept: o.AcceptLoss, minLog: cmp.Or(o.minLog, minLog),
 		closing: make(chan struct{}), snapshotsEnded: make(chan struct{}),
 		grown:    make(chan struct{}, 1),
 		accounts: map[uint64]*account{}, recovered: map[limiter.Key]*account{},
@@ -192,7 +196,7 @@ func (s *Store) forget(a *account, purge memory.Effect) {
 
 // admits returns why no check can be answered, or nil.
 func (s *Store) admits() error {
-	if s.disk.full.Load() {
+	if s.disk.waiting.Load() > 0 || s.syncIsLate() {
 		return limiter.ErrStoreUnavailable
 	}
 	return s.log.admits()
@@ -227,13 +231,14 @@ func (s *Store) write(first uint64, g *group) error {
 	}
 	last := first + g.records - 1
 	s.written.Store(last)
-	if s.disk.pace == 0 {
+	if s.disk.pace > 0 {
+		s.unsynced.CompareAndSwap(0, started.UnixNano())
+	} else {
 		if err := s.witness.set(last); err != nil {
 			return err
 		}
 	}
 	s.metrics.commit(time.Since(started), len(frame), g.records)
-	s.catchUp()
 	if s.logBytes.Add(int64(len(frame))); s.snapshotDue() {
 		signal(s.grown)
 	}
@@ -250,7 +255,8 @@ func (s *Store) runSyncs() {
 			return
 		case <-tick.C:
 		}
-		last := s.written.Load()
+		since, last := s.unsynced.Swap(0), s.written.Load()
+		s.syncing.Store(since)
 		err := s.disk.syncLogs()
 		if err == nil {
 			err = s.witness.set(last)
@@ -259,29 +265,25 @@ func (s *Store) runSyncs() {
 			s.log.fail(err)
 			return
 		}
+		s.syncing.Store(0)
 	}
 }
 
-// catchUp has the time away count as passed once the wall clock is believed, which it looks at
-// every now and then. It is for the goroutine of the log.
-func (s *Store) catchUp() {
-	if s.behind == nil || time.Since(s.lookedAt) < idleAfter/2 {
-		return
+// syncIsLate reports whether something that was answered has not been on the disk for longer than
+// it may be: then nothing more is answered, so that a power cut loses no more than that.
+func (s *Store) syncIsLate() bool {
+	if s.disk.pace == 0 {
+		return false
 	}
-	s.lookedAt = time.Now()
-	if !s.clocks.synchronized() {
-		return
+	since := s.syncing.Load()
+	if since == 0 {
+		since = s.unsynced.Load()
 	}
-	by := s.clocks.catchUp(s.clock, *s.behind)
-	s.behind = nil
-	s.metrics.assume(WallClock)
-	s.logger.Info("the clock is synchronised now: the time away counts as passed",
-		"away", by.String())
+	return since != 0 && time.Now().UnixNano()-since > int64(s.disk.pace+patience)
 }
 
 // idle notes what the clocks show, when nothing was written for a while.
 func (s *Store) idle() {
-	s.catchUp()
 	g := s.log.begin(s.clock.Now().Mono)
 	g.body = append(g.body, recordTick)
 	s.log.end(g, 1)

@@ -32,6 +32,7 @@ func RunDurable(t *testing.T, newDurable NewDurable) {
 		test func(*testing.T)
 	}{
 		{"AllowIsDurable", s.testAllowIsDurable},
+		{"CommittedIsNotReleased", s.testCommittedIsNotReleased},
 		{"DeadlinesPassWhileDown", s.testDeadlinesPassWhileDown},
 		{"DeletedStaysDeleted", s.testDeletedStaysDeleted},
 		{"EndedIDsAreRemembered", s.testEndedIDsAreRemembered},

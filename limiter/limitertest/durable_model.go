@@ -91,6 +91,9 @@ func (a *doubtful) killed(now int64) {
 	for _, m := range append(a.may, a.lost...) {
 		m.limits = a.limits
 		m.expire(now)
+		for i := range m.held {
+			m.held[i].doubtful = true // a commit that was told of may be lost
+		}
 		if !slices.ContainsFunc(different, func(o *model) bool { return reflect.DeepEqual(m, o) }) {
 			different = append(different, m)
 		}

@@ -75,6 +75,24 @@ func (s durableSuite) testAllowIsDurable(t *testing.T) {
 	}
 }
 
+// testCommittedIsNotReleased releases what may have been committed before a kill that lost the
+// commit: the mail has left.
+func (s durableSuite) testCommittedIsNotReleased(t *testing.T) {
+	s.lives(t, perMinute(3), `
+		0s    check a ttl=100s  -> allow 2
+		0s    check b ttl=100s  -> allow 1
+		1s    commit a          -> committed`, `
+		2s    release a         -> ended
+		2s    release b         -> ended
+		2s    release           -> ended
+		2s    check c           -> allow 0
+		2s    release c         -> released
+		3s    commit a          -> committed
+		3s    commit b          -> committed
+		4s    usage             -> 2/2/2 + 0`, `
+		123s  release           -> no reservation`)
+}
+
 // testDeadlinesPassWhileDown is G4 across a kill: a reservation counts at its deadline, also if
 // nobody was there then, and at none other.
 func (s durableSuite) testDeadlinesPassWhileDown(t *testing.T) {

@@ -70,6 +70,7 @@ func (r row) used(sends []send, now int64) (sum int64) {
 type held struct {
 	id             string
 	cost, deadline int64
+	doubtful       bool // its process was killed: it may have been committed
 }
 
 // expire turns what is past its deadline into sends.
@@ -142,7 +143,7 @@ func (m *model) check(now int64, id string, cost, ttl int64) string {
 	if !m.fits(m.sends, now, m.inFlight(), cost) {
 		return fmt.Sprintf("defer %s", time.Duration(m.earliest(now, cost)-now))
 	}
-	m.held = append(m.held, held{id, cost, now + ttl})
+	m.held = append(m.held, held{id: id, cost: cost, deadline: now + ttl})
 	return "allow"
 }
 
@@ -170,6 +171,9 @@ func (m *model) commit(now int64, id string) string {
 
 func (m *model) release(id string) string {
 	if i := slices.IndexFunc(m.held, func(h held) bool { return h.id == id }); i >= 0 {
+		if m.held[i].doubtful {
+			return "ended"
+		}
 		m.past[id] = m.held[i]
 		m.held = slices.Delete(m.held, i, i+1)
 		m.ended[id] = "released"

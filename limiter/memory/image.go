@@ -104,6 +104,19 @@ func (a *Account) Held() (messages int64, reservations int) {
 	return a.sent.used(limiter.Messages, limiter.Day, a.now), a.reservations.count()
 }
 
+// Outstanding visits the outstanding reservations, the oldest first.
+func (a *Account) Outstanding(visit func(id IDHash, deadline int64)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.reservations == nil {
+		return
+	}
+	o := &a.reservations.outstanding
+	for place := o.oldest; place != none; place = o.all[place].next {
+		visit(o.byID.ids[place], o.all[place].deadline)
+	}
+}
+
 // errImage is returned by [Account.Restore] for bytes that are no image.
 var errImage = errors.New("this is no image of an account")
 
