@@ -35,6 +35,7 @@ type disk struct {
 	closing chan struct{}   // closed when waiting for room is to end
 	onFull  func(full bool) // told when the disk gets full, and when it no longer is
 	fatal   func(error)     // told why the process must end
+	ending  atomic.Bool     // once the database is closed: it then gets its errors
 	mu      sync.Mutex      // guards logs
 	logs    []*logFile      // the open files of the log, the oldest first, with a pace
 }
@@ -106,8 +107,8 @@ func (d *directory) Sync() error { return d.disk.check(d.name, d.File.Sync()) }
 // check returns nil if there is no error. If there is, it does not return: the process is about to
 // end, and until it has, whoever is here stays here, with the locks that it holds.
 func (d *disk) check(name string, err error) error {
-	if err == nil {
-		return nil
+	if err == nil || d.ending.Load() {
+		return err
 	}
 	if known := (*fs.PathError)(nil); !errors.As(err, &known) {
 		err = fmt.Errorf("%s: %w", name, err)
@@ -198,6 +199,15 @@ func (f *file) check(err error) error {
 	return err
 }
 
+// Close implements [io.Closer].
+func (f *file) Close() error { return f.check(f.File.Close()) }
+
+// Stat implements [vfs.File].
+func (f *file) Stat() (vfs.FileInfo, error) {
+	info, err := f.File.Stat()
+	return info, f.check(err)
+}
+
 // Sync implements [vfs.File].
 func (f *file) Sync() error { return f.check(f.File.Sync()) }
 
@@ -268,7 +278,7 @@ func (l *logFile) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	return l.File.Close()
+	return l.file.Close()
 }
 
 // sync syncs what was written, if there is anything.

@@ -403,7 +403,7 @@ func (s *Store) Close() error {
 		return err
 	}
 	if !ended {
-		return errDisk
+		return errNoAnswer
 	}
 	released := make(chan error, 1)
 	go func() {
@@ -416,12 +416,12 @@ func (s *Store) Close() error {
 	case <-s.log.failed: // whoever released it stays where it was; see databaseLog.Fatalf
 		return s.Err()
 	case <-time.After(closePatience):
-		return errDisk
+		return errNoAnswer
 	}
 }
 
-// errDisk is returned by Close if the disk does not answer. What callers were told of is there.
-var errDisk = errors.New("the disk does not answer")
+// errNoAnswer is returned by Close if the disk does not answer. What callers were told of is there.
+var errNoAnswer = errors.New("the disk does not answer")
 
 // doubt has each account know which of its reservations are of a process that was killed.
 func (s *Store) doubt() {
@@ -433,6 +433,7 @@ func (s *Store) doubt() {
 // release closes the files.
 func (s *Store) release() (err error) {
 	if s.db != nil {
+		s.disk.ending.Store(true)
 		err = s.db.Close()
 	}
 	if s.witness != nil {

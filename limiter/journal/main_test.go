@@ -1,0 +1,14 @@
+package journal
+
+import "flag"
+
+// long has tests that try places one by one try all of them.
+var long = flag.Bool("journal.long", false, "try each operation, byte and bit, not only some")
+
+// stride is how far tests that try places one by one go at a time.
+func stride(n int) int {
+	if *long {
+		return 1
+	}
+	return n
+}
