@@ -181,22 +181,27 @@ func damages(files map[string][]byte, to chan<- damage) (bytes int) {
 // apply returns a disk like another one that was damaged.
 func (d damage) apply(t *testing.T, fs *vfs.MemFS) *vfs.MemFS {
 	fs = crash(fs, 100, newMedium(Options{}, 100).random)
+	d.on(t, fs)
+	return fs
+}
+
+// on does the damage to a disk.
+func (d damage) on(t *testing.T, fs *vfs.MemFS) {
 	if err := fs.Remove(d.file); err != nil {
 		t.Error(err)
 	}
 	if d.text == nil {
-		return fs
+		return
 	}
 	f, err := fs.Create(d.file, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		t.Error(err)
-		return fs
+		return
 	}
 	_, err = f.Write(d.text)
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Error(err)
 	}
-	return fs
 }
 
 // accept wants a start that is allowed to lose what a refusal was about to go well, and to keep all

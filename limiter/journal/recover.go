@@ -210,9 +210,14 @@ func (s *Store) read() (Found, error) {
 	s.adopt(l)
 	found := s.resume(l, isNew)
 	if damage != nil {
-		return found, s.rebuild()
+		err = s.rebuild()
+	} else {
+		err = s.drop(s.generation)
 	}
-	return found, s.drop(s.generation)
+	if err != nil {
+		return found, err
+	}
+	return found, s.witness.begin(s.disk.pace, s.clocks.machine().bootID)
 }
 
 // openDatabase opens the database, and reads its header. If that cannot be done, and it was
@@ -239,10 +244,10 @@ func (s *Store) openDatabase() (l *loader, isNew bool, err error) {
 
 // openHeader opens a database and reads its header, or writes that of a new one.
 func (s *Store) openHeader(dir string, isNew bool) (l *loader, _ bool, err error) {
-	s.db, err = pebble.Open(dir, s.options)
-	if err != nil && s.cutTornTail(err) {
-		s.db, err = pebble.Open(dir, s.options)
+	if err := s.cutTornTail(); err != nil {
+		return nil, false, explain(s.dir, err)
 	}
+	s.db, err = pebble.Open(dir, s.options)
 	if err != nil {
 		s.db = nil
 		return nil, false, s.openError(dir, err)

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -15,20 +16,33 @@ import (
 // much. Whoever finds less in the log than it says knows that the database lost something, be it
 // the end of a file, a file, or one of its own records of which files there are.
 //
+// It also says how the log is written, so that a start knows what a power cut can have done to it.
+//
 // It has two places that are written in turn, so that one is whole when the machine stops.
 type witness struct {
 	mu    sync.Mutex
 	file  vfs.File
 	place int64
-	lsn   uint64
+	testimony
 }
 
-// witnessPlace is the size of a place: an LSN and its checksum, on sectors of their own.
-const witnessPlace = 512
+// testimony is what the witness says.
+type testimony struct {
+	lsn    uint64        // the last that was durable
+	pace   time.Duration // of the syncs; see Options.Sync
+	bootID string        // of the machine that writes the log
+}
+
+const (
+	// witnessPlace is the size of a place: a sector of its own.
+	witnessPlace = 512
+	// testimonySize is the size of what is in it, without the checksum after it.
+	testimonySize = 128
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// openWitness opens the file and reads the highest LSN that is known to have been durable.
+// openWitness opens the file and reads it.
 func openWitness(fs vfs.FS, name string) (*witness, error) {
 	file, err := fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
@@ -41,10 +55,10 @@ func openWitness(fs vfs.FS, name string) (*witness, error) {
 	return w, nil
 }
 
-// read reads the highest LSN that either place has.
+// read reads what the place says that has the higher LSN.
 func (w *witness) read() error {
 	for place := range int64(2) {
-		var b [12]byte
+		var b [testimonySize + 4]byte
 		_, err := w.file.ReadAt(b[:], place*witnessPlace)
 		if errors.Is(err, io.EOF) {
 			continue // it was not written yet
@@ -52,13 +66,40 @@ func (w *witness) read() error {
 		if err != nil {
 			return err
 		}
-		lsn := binary.BigEndian.Uint64(b[:])
-		sum := binary.BigEndian.Uint32(b[8:])
-		if crc32.Checksum(b[:8], castagnoli) == sum && lsn > w.lsn {
-			w.lsn, w.place = lsn, 1-place
+		text, sum := b[:testimonySize], binary.BigEndian.Uint32(b[testimonySize:])
+		if crc32.Checksum(text, castagnoli) != sum {
+			continue
+		}
+		if t := decodeTestimony(text); t.lsn >= w.lsn {
+			w.testimony, w.place = t, 1-place
 		}
 	}
 	return nil
+}
+
+// encode returns the LSN and the pace, 8 bytes each, and the boot id with its length before it.
+func (t *testimony) encode() []byte {
+	b := make([]byte, 0, testimonySize+4)
+	b = binary.BigEndian.AppendUint64(b, t.lsn)
+	b = binary.BigEndian.AppendUint64(b, uint64(t.pace))
+	b = appendString(b, t.bootID[:min(len(t.bootID), testimonySize/2)])
+	return b[:testimonySize] // the rest is zero
+}
+
+func decodeTestimony(b []byte) (t testimony) {
+	t.lsn = binary.BigEndian.Uint64(b)
+	t.pace = time.Duration(binary.BigEndian.Uint64(b[8:]))
+	d := decoder{rest: b[16:]}
+	t.bootID = d.string()
+	return t
+}
+
+// begin says how the log is written from now on.
+func (w *witness) begin(pace time.Duration, bootID string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pace, w.bootID = pace, bootID
+	return w.putBoth()
 }
 
 // set says that all up to an LSN is durable.
@@ -77,6 +118,11 @@ func (w *witness) reset(lsn uint64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lsn = lsn
+	return w.putBoth()
+}
+
+// putBoth has both places say the same. The caller holds mu.
+func (w *witness) putBoth() error {
 	for range 2 {
 		if err := w.put(); err != nil {
 			return err
@@ -85,9 +131,9 @@ func (w *witness) reset(lsn uint64) error {
 	return w.file.Sync()
 }
 
-// put writes the LSN to the place whose turn it is. The caller holds mu.
+// put writes to the place whose turn it is. The caller holds mu.
 func (w *witness) put() error {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, 12), w.lsn)
+	b := w.encode()
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	_, err := w.file.WriteAt(b, w.place*witnessPlace)
 	w.place = 1 - w.place
