@@ -15,9 +15,10 @@ const (
 	cacheSize = 1 << 20
 )
 
-// databaseFormat is the format of Pebble's files. It is part of the journal's own format. From
-// FormatWALSyncChunks on, Pebble tells a log that ends early from one that was damaged.
-const databaseFormat = pebble.FormatWALSyncChunks
+// databaseFormat is the format of Pebble's files. It is part of the journal's own format. Since
+// FormatWALSyncChunks, Pebble tells a log that ends early from one that was damaged, and since
+// FormatTableFormatV6 the end of a table, which says how to read the rest, has a checksum.
+const databaseFormat = pebble.FormatTableFormatV6
 
 // databaseOptions are those of all databases. Snapshots do what compactions are for, so that there
 // are none; see snapshot.go.

@@ -49,7 +49,7 @@ func newLoader(db *pebble.DB, open func(uint64, identity) *account) *loader {
 // read.
 func (l *loader) load() error {
 	for _, step := range []func() error{l.loadHeader, l.loadSnapshot, l.loadLog} {
-		if err := step(); err != nil {
+		if err := guarded(step); err != nil {
 			return err
 		}
 	}
@@ -66,6 +66,16 @@ func (l *loader) load() error {
 		}
 	}
 	return nil
+}
+
+// guarded makes damage of a panic: that is how the database meets some of what it cannot read.
+func guarded(read func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = damaged("the database", fmt.Errorf("it cannot make sense of it: %v", r))
+		}
+	}()
+	return read()
 }
 
 func keysOf(list []identity) (keys []limiter.Key) {
