@@ -10,7 +10,7 @@ import (
 
 const (
 	// memTableSize bounds what of the log is in memory at a time, and the size of one of its files.
-	memTableSize = 8 << 20
+	memTableSize = 4 << 20
 	// cacheSize is little: what is on the disk is read once, at the start.
 	cacheSize = 1 << 20
 )
@@ -27,7 +27,7 @@ func databaseOptions(d *disk, log logr.Logger, fatal func(error)) *pebble.Option
 		FS:                          d,
 		FormatMajorVersion:          databaseFormat,
 		MemTableSize:                memTableSize,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: 3,
 		CacheSize:                   cacheSize,
 		DisableAutomaticCompactions: true,
 		L0StopWritesThreshold:       1 << 20,

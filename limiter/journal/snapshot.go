@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
+	"runtime"
 	"slices"
 	"time"
 
@@ -129,6 +130,11 @@ func (s *Store) nextHeader() header {
 // drop removes from the disk what a snapshot replaced. The database first writes down what it has
 // in memory, so that nothing that is dropped is there: otherwise calls would wait for that.
 func (s *Store) drop(h header) error {
+	// That closes a file of the log, while calls wait: so there is little left to sync.
+	if err := s.disk.syncLogs(); err != nil {
+		s.log.fail(err)
+		return err
+	}
 	if err := s.db.Flush(); err != nil {
 		return err
 	}
@@ -197,6 +203,7 @@ func (s *Store) writeSnapshot(name string, h *header) (bytes int64, err error) {
 		a.Copy(&image, func() { last = a.last })
 		value = image.AppendTo(binary.AppendUvarint(value[:0], last))
 		w.set(kindImage, a.number, value)
+		runtime.Gosched() // callers go first
 	}
 	if err := w.file.Close(); err != nil {
 		return 0, err

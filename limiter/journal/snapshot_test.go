@@ -92,7 +92,7 @@ func sizeOf(t *testing.T, dir string) (sum int64) {
 // it holds and not with the traffic.
 func TestFilesStaySmall(t *testing.T) {
 	t.Parallel()
-	const minLog, traffic, floor = 1 << 20, 64 << 20, 40 << 20
+	const minLog, traffic, floor = 0, 128 << 20, 40 << 20
 	s, l := onDisk(t, minLog)
 	var largest [2]int64 // of the first and the second half
 	written, taken := int64(0), uint64(0)
