@@ -105,3 +105,26 @@ func (p *process) verifyWhole(acknowledged map[string]tally) {
 		p.t.Errorf("the dump has %d accounts, want %d", found, len(acknowledged))
 	}
 }
+
+// TestSIGTERMWithASlowDisk: commits and releases do not wait for the disk, but the end does.
+func TestSIGTERMWithASlowDisk(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	p := newProcess(t, map[string]int{"a": 0})
+	p.serve()
+	ids := p.allow("a", 20, 900)
+	fault := p.inject("fdatasync:delay_enter=500000")
+	for _, id := range ids[:10] {
+		mustAll(t, p.commit("a", id))
+	}
+	for _, id := range ids[10:15] {
+		mustAll(t, p.release("a", id))
+	}
+	p.stop()
+	fault.end()
+	if fault.spoiled() == 0 {
+		t.Error("the disk was not slow")
+	}
+	p.serve()
+	p.want("a", 5, 10)
+	p.stop()
+}
