@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"strings"
 	"sync"
@@ -91,9 +92,7 @@ func tree(t *testing.T, fs vfs.FS, dir string) (files map[string][]byte) {
 			t.Fatal(err)
 		}
 		if info.IsDir() {
-			for name, text := range tree(t, fs, name) {
-				files[name] = text
-			}
+			maps.Copy(files, tree(t, fs, name))
 			continue
 		}
 		f, err := fs.Open(name)

@@ -1,7 +1,7 @@
 // Package journal is a [limiter.Store] that forgets nothing: the store in memory, made durable.
-// What calls change is written to a log before they are answered, as far as losing it could make Sluice
-// count less. A start reads it back. docs/journal-format.md draws what is on the disk, and tells
-// what a recovery does in each state that a crash can leave.
+// What calls change is written to a log before they are answered, as far as losing it could make
+// Sluice count less. A start reads it back. docs/journal-format.md draws what is on the disk, and
+// tells what a recovery does in each state that a crash can leave.
 //
 // The files, from a call to the disk:
 //

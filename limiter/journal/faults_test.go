@@ -71,7 +71,7 @@ func history(s *Store, round int) (c counts) {
 	id := func(name string) string { return fmt.Sprint(round, name) }
 	half := func() {
 		for _, name := range []string{"a", "b", "c"} {
-			c.call(1, check(0, id(name))(l))
+			c.call(1, check(id(name))(l))
 		}
 		if commit(1, id("a"), 2)(l) == nil { // costs more
 			c.least++
@@ -177,6 +177,7 @@ func (d *fullDisk) step(op errorfs.Op) error {
 		if d.full.Load() {
 			return syscall.ENOSPC
 		}
+	default: // it needs no room
 	}
 	return nil
 }
@@ -194,14 +195,14 @@ func TestDiskFull(t *testing.T) {
 	for round := range 3 {
 		id := func(name string) string { return fmt.Sprint(round, name) }
 		for _, name := range []string{"a", "b"} {
-			if err := check(0, id(name))(l); err != nil {
+			if err := check(id(name))(l); err != nil {
 				t.Fatal(err)
 			}
 		}
 		d.full.Store(true)
 		started := time.Now()
 		for _, name := range []string{"c", "d", "e"} {
-			if err := check(0, id(name))(l); !errors.Is(err, limiter.ErrStoreUnavailable) {
+			if err := check(id(name))(l); !errors.Is(err, limiter.ErrStoreUnavailable) {
 				t.Errorf("a check is answered with %v", err)
 			}
 		}
@@ -221,7 +222,7 @@ func TestDiskFull(t *testing.T) {
 			t.Errorf("that took %s", took)
 		}
 		d.full.Store(false)
-		for check(0, id("c"))(l) != nil {
+		for check(id("c"))(l) != nil {
 			if time.Since(started) > 10*time.Second {
 				t.Fatal("it does not recover")
 			}

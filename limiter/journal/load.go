@@ -281,7 +281,7 @@ func (l *loader) loadFrame(first uint64, value []byte) error {
 
 // noteSynced notes a reading by which a wall clock can be compared.
 func (l *loader) noteSynced() {
-	if l.reading.synchronized {
+	if l.synchronized {
 		l.synced = l.reading
 	}
 }

@@ -455,7 +455,7 @@ func (s *Store) release() (err error) {
 
 // readFile returns what a small file says, or nothing.
 func (s *Store) readFile(name string) string {
-	f, err := s.disk.FS.Open(s.path(name))
+	f, err := s.disk.Open(s.path(name))
 	if err != nil {
 		return ""
 	}

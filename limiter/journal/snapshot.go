@@ -29,11 +29,11 @@ const (
 	snapshotPause = 10 * time.Second
 )
 
-// A snapshot has an image of each account, taken one after the other while calls go on (fuzzy): each
-// image tells the LSN of the last effect that it has, so that a replay knows where to go on. It is
-// written to a file of its own, which the database takes in as a whole; then the log before it and
-// the snapshots before it are dropped. That is all the compaction there is: the files are the
-// state, the log since, and for the time of a snapshot the state once more.
+// A snapshot has an image of each account, taken one after the other while calls go on (fuzzy):
+// each image tells the LSN of the last effect that it has, so that a replay knows where to go on.
+// It is written to a file of its own, which the database takes in as a whole; then the log before
+// it and the snapshots before it are dropped. That is all the compaction there is: the files are
+// the state, the log since, and for the time of a snapshot the state once more.
 
 // snapshotDue reports whether the log is long enough to be worth a snapshot: half of the state.
 func (s *Store) snapshotDue() bool {

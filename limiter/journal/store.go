@@ -69,7 +69,6 @@ type Store struct {
 	log     *log
 	// behind is of the process before, whose time is still to be caught up with; lookedAt is when
 	// that was last tried. Both are for the goroutine of the log.
-	behind *reading
 
 	ctx            context.Context // ends with the store
 	cancel         context.CancelFunc

@@ -13,8 +13,9 @@ import (
 // The database reads its log up to the first chunk that is not whole. What follows is the torn end
 // of the log, which nobody was answered for, unless a later chunk says that all up to here was
 // synced: then the log is damaged. With a pace, the later chunk only believes so; see disk.go. So
-// where a log that was written with a pace went through a power cut, the end is cut off here, before
-// the database sees it. The witness, which believes no sync that was put off, says what must be left.
+// where a log that was written with a pace went through a power cut, the end is cut off here,
+// before the database sees it. The witness, which believes no sync that was put off, says what must
+// be left.
 
 // tail is the end of the newest file of the database's log.
 type tail struct {
@@ -42,11 +43,12 @@ func (s *Store) readTail() (t tail) {
 	return t
 }
 
-// cutTornTail cuts off what a power cut tore of a log whose syncs were put off. It tells what else is
-// torn.
+// cutTornTail cuts off what a power cut tore of a log whose syncs were put off. It tells what else
+// is torn.
 func (s *Store) cutTornTail() error {
 	t := s.readTail()
-	promised := errors.Is(t.err, walrecord.ErrInvalidChunk) || errors.Is(t.err, walrecord.ErrZeroedChunk)
+	promised := errors.Is(t.err, walrecord.ErrInvalidChunk) ||
+		errors.Is(t.err, walrecord.ErrZeroedChunk)
 	switch machine := s.clocks.machine(); {
 	case promised && s.witness.pace > 0 && s.witness.bootID != machine.bootID &&
 		s.witness.bootID != "" && machine.bootID != "":
@@ -68,7 +70,8 @@ const (
 	chunkHeader = 11
 )
 
-// isPartial reports whether the tail has a part of a record, and not only what the file held before.
+// isPartial reports whether the tail has a part of a record, and not only what the file held
+// before.
 func (s *Store) isPartial(t tail) bool {
 	number, _, ok := wal.ParseLogFilename(s.disk.PathBase(t.name))
 	if !ok || !errors.Is(t.err, walrecord.ErrUnexpectedEOF) {

@@ -54,7 +54,7 @@ func pacedLog(t *testing.T) (fs *vfs.MemFS, synced, all int64) {
 	limitertest.Apply(t, l, key, "uid", limiter.Policy{})
 	l.MarkLoaded()
 	for i := range 1500 {
-		if err := check(0, fmt.Sprint(i))(l); err != nil {
+		if err := check(fmt.Sprint(i))(l); err != nil {
 			t.Fatal(err)
 		}
 		if i == 500 {
@@ -99,7 +99,8 @@ func TestPowerCutWithAPace(t *testing.T) {
 			if log.have("it is cut off") {
 				cut++
 			}
-			if err := recovered(t, Options{Dir: "data", fs: after, clocks: onBoot("three")}).Close(); err != nil {
+			third := Options{Dir: "data", fs: after, clocks: onBoot("three")}
+			if err := recovered(t, third).Close(); err != nil {
 				t.Error(err)
 			}
 		}
@@ -136,7 +137,7 @@ func TestDamageOfALongLog(t *testing.T) {
 	limitertest.Apply(t, l, key, "uid", limiter.Policy{})
 	l.MarkLoaded()
 	for i := range 1500 {
-		if err := check(0, fmt.Sprint(i))(l); err != nil {
+		if err := check(fmt.Sprint(i))(l); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -163,14 +164,14 @@ func TestTornTail(t *testing.T) {
 	limitertest.Apply(t, l, key, "uid", limiter.Policy{})
 	l.MarkLoaded()
 	for i := range 5 {
-		if err := check(0, fmt.Sprint(i))(l); err != nil {
+		if err := check(fmt.Sprint(i))(l); err != nil {
 			t.Fatal(err)
 		}
 	}
 	before := s.readTail()
 	unstick := d.stick()
 	ended := make(chan error)
-	go func() { ended <- check(0, "torn")(l) }()
+	go func() { ended <- check("torn")(l) }()
 	for s.readTail().whole == before.whole {
 		time.Sleep(time.Millisecond)
 	}
@@ -184,11 +185,19 @@ func TestTornTail(t *testing.T) {
 		want int64
 		told bool
 	}{
-		"a record that is whole":   {func(*vfs.MemFS) {}, 6, false},
-		"a record that is not":     {func(fs *vfs.MemFS) { flip(t, fs, before.name, before.whole+30) }, 5, true},
-		"a record that is cut off": {func(fs *vfs.MemFS) { cutOff(t, fs, before.name, before.whole+30) }, 5, true},
-		"a header that is cut off": {func(fs *vfs.MemFS) { cutOff(t, fs, before.name, before.whole+5) }, 5, true},
-		"no byte of the record":    {func(fs *vfs.MemFS) { cutOff(t, fs, before.name, before.whole) }, 5, false},
+		"a record that is whole": {func(*vfs.MemFS) {}, 6, false},
+		"a record that is not": {func(fs *vfs.MemFS) {
+			flip(t, fs, before.name, before.whole+30)
+		}, 5, true},
+		"a record that is cut off": {func(fs *vfs.MemFS) {
+			cutOff(t, fs, before.name, before.whole+30)
+		}, 5, true},
+		"a header that is cut off": {func(fs *vfs.MemFS) {
+			cutOff(t, fs, before.name, before.whole+5)
+		}, 5, true},
+		"no byte of the record": {func(fs *vfs.MemFS) {
+			cutOff(t, fs, before.name, before.whole)
+		}, 5, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fs := crash(torn, 100, newMedium(Options{}, 100).random)

@@ -77,17 +77,17 @@ func TestWhoWaitsForTheDisk(t *testing.T) {
 		waits  bool // the last of the calls
 	}{
 		"an allowed check": {
-			calls: []func(*limiter.Limiter) error{check(0, "a")}, waits: true},
+			calls: []func(*limiter.Limiter) error{check("a")}, waits: true},
 		"a repeated check, while the first one waits": {
-			calls: []func(*limiter.Limiter) error{check(0, "a"), check(0, "a")}, waits: true},
+			calls: []func(*limiter.Limiter) error{check("a"), check("a")}, waits: true},
 		"a repeated check of what is on the disk": {
-			before: does(check(0, "a")),
-			calls:  []func(*limiter.Limiter) error{check(0, "a")}},
+			before: does(check("a")),
+			calls:  []func(*limiter.Limiter) error{check("a")}},
 		"a denied check": {
-			before: does(check(0, "a"), check(0, "b"), check(0, "c")),
-			calls:  []func(*limiter.Limiter) error{check(0, "d")}},
+			before: does(check("a"), check("b"), check("c")),
+			calls:  []func(*limiter.Limiter) error{check("d")}},
 		"a commit": {
-			before: does(check(0, "a")),
+			before: does(check("a")),
 			calls:  []func(*limiter.Limiter) error{commit(1, "a", 0)}},
 		"a commit that costs less": {
 			before: does(func(l *limiter.Limiter) error {
@@ -96,7 +96,7 @@ func TestWhoWaitsForTheDisk(t *testing.T) {
 			}),
 			calls: []func(*limiter.Limiter) error{commit(1, "a", 1)}},
 		"a commit that costs more": {
-			before: does(check(0, "a")),
+			before: does(check("a")),
 			calls:  []func(*limiter.Limiter) error{commit(1, "a", 2)}, waits: true},
 		"a commit of no reservation": {
 			calls: []func(*limiter.Limiter) error{commit(1, "", 0)}, waits: true},
@@ -105,19 +105,19 @@ func TestWhoWaitsForTheDisk(t *testing.T) {
 		"the same once more, while the first one waits": {
 			calls: []func(*limiter.Limiter) error{commit(1, "x", 0), commit(1, "x", 0)}, waits: true},
 		"a late commit": {
-			before: does(check(0, "a")),
+			before: does(check("a")),
 			calls:  []func(*limiter.Limiter) error{commit(61, "a", 0)}, waits: true},
 		"a commit of what was released": {
-			before: does(check(0, "a"), release(1, "a")),
+			before: does(check("a"), release(1, "a")),
 			calls:  []func(*limiter.Limiter) error{commit(2, "a", 0)}, waits: true},
 		"a commit while its check waits": {
-			before: does(check(0, "z")),
-			calls:  []func(*limiter.Limiter) error{check(0, "a"), commit(0, "a", 0)}, waits: true},
+			before: does(check("z")),
+			calls:  []func(*limiter.Limiter) error{check("a"), commit(0, "a", 0)}, waits: true},
 		"a commit while another check waits": {
-			before: does(check(0, "z")),
-			calls:  []func(*limiter.Limiter) error{check(0, "a"), commit(0, "z", 0)}},
+			before: does(check("z")),
+			calls:  []func(*limiter.Limiter) error{check("a"), commit(0, "z", 0)}},
 		"a release": {
-			before: does(check(0, "a")),
+			before: does(check("a")),
 			calls:  []func(*limiter.Limiter) error{release(1, "a")}},
 		"usage": {
 			calls: []func(*limiter.Limiter) error{func(l *limiter.Limiter) error {
@@ -190,11 +190,11 @@ func TestTheDiskTakesTooLong(t *testing.T) {
 	l := limiter.New(s)
 	limitertest.Apply(t, l, key, "uid", limiter.Policy{})
 	l.MarkLoaded()
-	does(check(0, "z"))[0](l)
+	does(check("z"))[0](l)
 	unstick := d.stick()
 	defer unstick()
 	started := time.Now()
-	if err := check(0, "a")(l); !errors.Is(err, limiter.ErrStoreUnavailable) {
+	if err := check("a")(l); !errors.Is(err, limiter.ErrStoreUnavailable) {
 		t.Errorf("a check is answered with %v", err)
 	}
 	if took := time.Since(started); took > 2*patience {
@@ -202,7 +202,7 @@ func TestTheDiskTakesTooLong(t *testing.T) {
 	}
 	started = time.Now()
 	for err := error(nil); !errors.Is(err, limiter.ErrStoreUnavailable); {
-		err = check(0, "b")(l)
+		err = check("b")(l)
 	}
 	if err := commit(0, "z", 0)(l); err != nil {
 		t.Errorf("a commit that need not wait: %v", err)
@@ -214,16 +214,16 @@ func TestTheDiskTakesTooLong(t *testing.T) {
 	if err := s.log.sync(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	for _, call := range []func(*limiter.Limiter) error{check(0, "a"), check(0, "c")} {
+	for _, call := range []func(*limiter.Limiter) error{check("a"), check("c")} {
 		if err := call(l); err != nil {
 			t.Errorf("after the disk answers: %v", err)
 		}
 	}
 }
 
-func check(second int, id string) func(*limiter.Limiter) error {
+func check(id string) func(*limiter.Limiter) error {
 	return func(l *limiter.Limiter) error {
-		_, err := l.Check(context.Background(), at(time.Duration(second)*time.Second), key, ask(id))
+		_, err := l.Check(context.Background(), at(0), key, ask(id))
 		return err
 	}
 }

@@ -60,8 +60,8 @@ type object struct {
 	policy limiter.Policy
 }
 
-func (s durableSuite) start(t TB, o Options) *process {
-	p := &process{durable: s.newDurable(t, o), exist: map[limiter.Key]object{}}
+func (s durableSuite) start(t TB) *process {
+	p := &process{durable: s.newDurable(t, Options{}), exist: map[limiter.Key]object{}}
 	p.begin(t)
 	return p
 }

@@ -121,7 +121,7 @@ type durableRun struct {
 // is not to be forgotten, and what was in doubt may have happened or not.
 func (s durableSuite) testModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := &durableRun{process: s.start(t, Options{}), generationEnd: int64(10 * time.Minute)}
+		r := &durableRun{process: s.start(t), generationEnd: int64(10 * time.Minute)}
 		for _, name := range []string{"a", "b"} {
 			a := &doubtful{key: limiter.Key{Namespace: "n", Name: name}}
 			r.accounts = append(r.accounts, a)
@@ -303,7 +303,7 @@ func (r *durableRun) drawKill(t *rapid.T) {
 // day: what is lost may count more, and later, than what was answered, and never less.
 func (s durableSuite) testLostIsLaterAndMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := &durableRun{process: s.start(t, Options{}), generationEnd: int64(10 * time.Minute)}
+		r := &durableRun{process: s.start(t), generationEnd: int64(10 * time.Minute)}
 		a := &doubtful{key: account}
 		r.accounts = []*doubtful{a}
 		a.fresh()

@@ -85,7 +85,7 @@ func (m *mortal) Release(
 func (s durableSuite) testObserver(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := plans.Draw(t, "plan")
-		m := &mortal{process: s.start(t, Options{}), t: t, deaths: deaths.Draw(t, "deaths")}
+		m := &mortal{process: s.start(t), t: t, deaths: deaths.Draw(t, "deaths")}
 		if complaint := observe(p, &observer{limiter: m, verbs: m, logf: t.Logf}); complaint != "" {
 			t.Fatal(complaint)
 		}
@@ -96,7 +96,7 @@ func (s durableSuite) testObserver(t *testing.T) {
 // after it, with no more than the limit.
 func (s durableSuite) testConcurrentCallers(t *testing.T) {
 	const callers, limit = 8, 700
-	p := s.start(t, Options{})
+	p := s.start(t)
 	keys := make([]limiter.Key, 3)
 	for i := range keys {
 		keys[i] = limiter.Key{Namespace: "n", Name: fmt.Sprint(i)}

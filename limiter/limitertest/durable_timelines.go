@@ -13,7 +13,7 @@ import (
 // that was answered on the disk or not, as the store promises.
 func (s durableSuite) lives(t *testing.T, p limiter.Policy, scripts ...string) {
 	t.Helper()
-	l := s.start(t, Options{})
+	l := s.start(t)
 	l.Apply(account, "uid-1", p)
 	for i, script := range scripts {
 		if i > 0 {
@@ -132,7 +132,7 @@ func (s durableSuite) testDeletedStaysDeleted(t *testing.T) {
 		"deleted before, created again meanwhile": {remove, replaceDown},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := s.start(t, Options{})
+			p := s.start(t)
 			p.Apply(account, "uid-1", perMinute(3))
 			p.Apply(other, "uid-1", perMinute(3))
 			(&timeline{t: t, l: p.Harness}).play(`
@@ -194,7 +194,7 @@ func (s durableSuite) testEndedIDsAreRemembered(t *testing.T) {
 // testBatch wants the results of a batch to be durable once its Wait returns.
 func (s durableSuite) testBatch(t *testing.T) {
 	const calls = 20
-	p := s.start(t, Options{})
+	p := s.start(t)
 	p.Apply(account, "uid-1", limiter.Policy{})
 	var b limiter.Batch
 	ctx := b.Context(context.Background())

@@ -25,9 +25,9 @@ func (a *Account) Copy(to *Image, also func()) {
 	defer a.mu.Unlock()
 	also()
 	to.now = a.now
-	ring := append(to.sent.ring[:0], a.sent.ring...)
+	ring := to.sent.ring[:0]
 	to.sent = a.sent
-	to.sent.ring = ring
+	to.sent.ring = append(ring, a.sent.ring...)
 	if m := a.sent.messages; m != nil {
 		to.messages = messageSums{ring: append(to.messages.ring[:0], m.ring...), base: m.base}
 		to.sent.messages = &to.messages

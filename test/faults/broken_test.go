@@ -16,8 +16,8 @@ import (
 	"github.com/sluice-mail/sluice/client/sluice"
 )
 
-// TestSyncFails has each fdatasync fail. Nothing is acknowledged any more, and the process ends: the
-// next one reads what the disk really has.
+// TestSyncFails has each fdatasync fail. Nothing is acknowledged any more, and the process ends:
+// the next one reads what the disk really has.
 func TestSyncFails(t *testing.T) {
 	p := newProcess(t, map[string]int{"a": 0, "full": 1})
 	p.serve()
@@ -155,7 +155,7 @@ func TestDiskHangs(t *testing.T) {
 	commits, releases := p.allow("a", 10, 900), p.allow("a", 10, 900)
 	fault := p.inject("fdatasync:delay_enter=60000000")
 	for i := range commits {
-		p.unavailable("a")
+		p.unavailable()
 		asked := time.Now()
 		if err := errors.Join(p.commit("a", commits[i]), p.release("a", releases[i])); err != nil {
 			t.Errorf("while the disk hangs: %v", err)
@@ -167,9 +167,9 @@ func TestDiskHangs(t *testing.T) {
 		}
 	}
 	time.Sleep(3 * time.Second)
-	p.unavailable("a")
+	p.unavailable()
 	fault.end()
-	took := p.available("a")
+	took := p.available()
 	t.Logf("checks were allowed %s after the disk answered again", took)
 	if took > recoversIn {
 		t.Errorf("it took %s to recover", took)
@@ -191,7 +191,7 @@ func TestSIGTERMWhileTheDiskHangs(t *testing.T) {
 	p.serve()
 	p.allow("a", 10, 900)
 	fault := p.inject("fdatasync:delay_enter=60000000")
-	p.unavailable("a")
+	p.unavailable()
 	p.signal(syscall.SIGTERM)
 	asked := time.Now()
 	p.untilLog("the disk does not answer")

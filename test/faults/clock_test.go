@@ -9,9 +9,9 @@ import (
 	"github.com/sluice-mail/sluice/api/httpv1"
 )
 
-// TestClockOfTheBoot: on the same boot of the machine its clock says how much time passed. In a time
-// namespace that clock is another one, as after a reboot: it must not be compared, or slots would be
-// free too early, or never.
+// TestClockOfTheBoot: on the same boot of the machine its clock says how much time passed. In a
+// time namespace that clock is another one, as after a reboot: it must not be compared, or slots
+// would be free too early, or never.
 func TestClockOfTheBoot(t *testing.T) {
 	p := newProcess(t, map[string]int{"a": 3})
 	p.serve()

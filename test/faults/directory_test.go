@@ -19,8 +19,8 @@ import (
 // refusesIn is how long a start may take that cannot succeed.
 const refusesIn = 5 * time.Second
 
-// TestDirectoriesThatCannotBeUsed wants each start to be refused with what to do, and nothing on the
-// disk to be changed by it.
+// TestDirectoriesThatCannotBeUsed wants each start to be refused with what to do, and nothing on
+// the disk to be changed by it.
 func TestDirectoriesThatCannotBeUsed(t *testing.T) {
 	const nobody = 65532
 	for name, c := range map[string]struct {

@@ -66,7 +66,7 @@ func TestFullDisk(t *testing.T) {
 	acknowledged := p.exhaust("b")
 	p.untilLog("the disk is full")
 	for i := range commits {
-		p.unavailable("a")
+		p.unavailable()
 		if err := errors.Join(p.commit("a", commits[i]), p.release("a", releases[i])); err != nil {
 			t.Errorf("with a full disk: %v", err)
 		}
@@ -77,7 +77,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("/readyz answers %d", status)
 	}
 	v.free()
-	took := p.available("a")
+	took := p.available()
 	t.Logf("with room again, checks were allowed after %s", took)
 	if took > recoversIn {
 		t.Errorf("it took %s to recover", took)
@@ -97,7 +97,7 @@ func TestKillWithAFullDisk(t *testing.T) {
 	p.allow("a", 10, 900)
 	v.fill()
 	acknowledged := p.exhaust("b")
-	p.unavailable("a")
+	p.unavailable()
 	p.kill()
 	p.start()
 	p.waitsForRoom()
@@ -105,7 +105,7 @@ func TestKillWithAFullDisk(t *testing.T) {
 	p.untilReady()
 	p.wantBetween("a", 10, 10+refusedLate, 0)
 	p.wantBetween("b", acknowledged, acknowledged+httpv1.MaxBatch, 0)
-	p.available("a")
+	p.available()
 	p.stop()
 }
 

@@ -320,11 +320,12 @@ func (p *process) wantBetween(name string, least, most, used int64) {
 	}
 }
 
-// unavailable is a check that must be answered with 503 store-unavailable, in time.
-func (p *process) unavailable(name string) {
+// unavailable is a check of the account a that must be answered with 503 store-unavailable, in
+// time.
+func (p *process) unavailable() {
 	p.t.Helper()
 	began := time.Now()
-	d, err := p.check(name, newID(), 60)
+	d, err := p.check("a", newID(), 60)
 	if !errors.Is(err, sluice.ErrStoreUnavailable) {
 		p.t.Errorf("a check got %+v, %v, want 503 store-unavailable; the log is\n%s", d, err, p.log)
 	}
@@ -333,12 +334,12 @@ func (p *process) unavailable(name string) {
 	}
 }
 
-// available waits until a check is allowed. It returns how long that took.
-func (p *process) available(name string) time.Duration {
+// available waits until a check of the account a is allowed. It returns how long that took.
+func (p *process) available() time.Duration {
 	p.t.Helper()
 	began := time.Now()
 	p.until("a check is allowed", func() bool {
-		d, err := p.check(name, newID(), 60)
+		d, err := p.check("a", newID(), 60)
 		return err == nil && d.Decision == httpv1.Allow
 	})
 	return time.Since(began)

@@ -4,6 +4,7 @@ package faults
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,9 +17,7 @@ import (
 func TestStoppedLongerThanADeadline(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	accounts := map[string]int{"held": 10, "asked": 1}
-	for name, limit := range fleetAccounts {
-		accounts[name] = limit
-	}
+	maps.Copy(accounts, fleetAccounts)
 	p := newProcess(t, accounts)
 	p.serve()
 	f := startFleet(p)

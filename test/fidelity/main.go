@@ -7,6 +7,7 @@
 //   - sending.go, rolling.go: the most that was sent in any rolling window.
 //   - counts.go: what is charged, overshot, or off after a limit changed.
 //   - killed.go: callers that are killed.
+//   - restarts.go: a Sluice that is killed, and started again.
 //   - promise.go: the time that a denial promises.
 //   - apply.go: from kubectl apply to enforcement, with a real kube-apiserver.
 //   - document.go: the page.
@@ -61,7 +62,7 @@ type measure func(context.Context, *process) ([]row, error)
 // disturb what the quiet ones measure to the millisecond.
 var (
 	quiet = []measure{killed, promises, changes}
-	loud  = []measure{rollingRandom, rollingAdversarial, denied, overshoot}
+	loud  = []measure{rollingRandom, rollingAdversarial, rollingKilled, forgotten, denied, overshoot}
 )
 
 func run(ctx context.Context, binary, out string) error {

@@ -60,6 +60,7 @@ func start(
 		return nil, fmt.Errorf("%w; build it with make build", err)
 	}
 	p := &process{cmd: cmd}
+	var log strings.Builder // until it serves
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		var line struct{ Msg, HTTP string }
@@ -69,9 +70,9 @@ func start(
 			p.client, err = newClient(p.url)
 			return p, err
 		}
-		fmt.Fprintln(os.Stderr, lines.Text())
+		log.WriteString(lines.Text() + "\n")
 	}
-	return nil, errors.Join(errors.New("sluice ended instead of serving"), cmd.Wait())
+	return nil, errors.Join(fmt.Errorf("sluice ended instead of serving:\n%s", &log), cmd.Wait())
 }
 
 // passOn writes the errors of the log, except those of calls that the end of the process cut off.

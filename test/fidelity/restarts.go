@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -31,20 +32,19 @@ func startVictim(ctx context.Context, binary string) (*victim, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := startFolder(ctx, binary)
+	folder, err := os.MkdirTemp("", "sluice-fidelity-")
 	if err != nil {
 		return nil, err
 	}
-	// It is started anew with a journal, in a folder that is not looked into for accounts.
-	v := &victim{process: p, binary: binary, args: []string{
-		"--accounts", p.folder, "--data-dir", filepath.Join(p.folder, "journal"),
-		"--http-address", address,
+	v := &victim{binary: binary, args: []string{
+		// Accounts are not looked for in subfolders.
+		"--accounts", folder, "--data-dir", filepath.Join(folder, "journal"), "--http-address", address,
 	}}
-	if err := v.kill(ctx); err != nil {
-		p.stop()
-		return nil, err
+	v.process, err = start(ctx, binary, nil, v.args...)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
-	v.starts, v.url = nil, "http://"+address
+	v.folder = folder
 	v.client, err = sluice.New(v.url, sluice.Options{
 		Transport: &http.Transport{MaxIdleConnsPerHost: 1000, DisableCompression: true},
 		Retry: sluice.Retry{
@@ -109,7 +109,7 @@ func rollingKilled(ctx context.Context, shared *process) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { v.stop() }()
+	defer v.stop()
 	var of []limits
 	for _, n := range []int{2, 5, 10, 20, 30, 40, 60, 100} {
 		of = append(of, limits{minute: n})
@@ -147,7 +147,10 @@ func throughKills(ctx context.Context, a *account, o *outbox) error {
 	for range 6 {
 		group.Go(func() error {
 			for {
-				if err := onceThroughKills(ctx, a, o); err != nil {
+				// Without an answer the time is over, or too little is left to ask again.
+				err := onceThroughKills(ctx, a, o)
+				if err != nil && !errors.Is(err, sluice.ErrNoAnswer) &&
+					!errors.Is(err, sluice.ErrNotReady) {
 					return err
 				}
 				if err := sleep(ctx, 10*time.Millisecond); err != nil {
@@ -202,7 +205,7 @@ func forgotten(ctx context.Context, shared *process) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { v.stop() }()
+	defer v.stop()
 	accounts, err := v.enforce(ctx, "forgotten", make10(limits{}))
 	if err != nil {
 		return nil, err
