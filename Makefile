@@ -53,7 +53,8 @@ race: assets ## Run the tests with the race detector, random ones a fifth as lon
 
 .PHONY: fuzz
 fuzz: ## Fuzz what callers and files can say, 10 seconds for each target
-	for target in ./api/httpv1:FuzzDecode ./api/httpv1:FuzzDecodeBatch ./server:FuzzPath ./server:FuzzID ./manifest:FuzzParse; do \
+	for target in ./api/httpv1:FuzzDecode ./api/httpv1:FuzzDecodeBatch ./server:FuzzPath ./server:FuzzID ./manifest:FuzzParse \
+			./limiter/memory:FuzzRestore ./limiter/journal:FuzzFrame; do \
 		go test $${target%:*} -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime 10s -fuzzminimizetime 100x || exit 1; \
 	done
 
