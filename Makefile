@@ -63,9 +63,11 @@ faults: ## Test the real process under kills, full and failing disks (needs root
 	go test -tags faults ./test/faults -count 1 -v -timeout 10m
 
 .PHONY: prove
-prove: ## Prove the guarantees at length, with random calls, clocks, providers and concurrent histories (a few minutes)
+prove: ## Prove the guarantees at length, with random calls, clocks, providers, kills and concurrent histories (half an hour)
 	go test ./limiter/memory -count 1 -v -timeout 1h -rapid.checks 200000 \
 		-run '^TestStore$$/^(Model|Observer|EarliestSlotIs.*|EarliestSlotOf.*|WindowBoundaryIs.*)$$'
+	go test ./limiter/journal -count 1 -v -timeout 1h -rapid.checks 3000 -journal.long \
+		-run '^Test(Durable|EIO|Damage)$$'
 	go test ./limiter/limitertest -count 1 -v -run '^TestTheObserverNotices$$'
 	go test ./server -count 1 -v -timeout 1h -prove.histories 50000 -run '^TestHistoriesAreLinearizable$$'
 
