@@ -185,3 +185,67 @@ func TestPurgedIsGone(t *testing.T) {
 		t.Errorf("there are %d virtual tables", n)
 	}
 }
+
+// TestPurgesDuringSnapshots creates and deletes accounts while snapshots are taken: those that are
+// left are there after a kill, and no others.
+func TestPurgesDuringSnapshots(t *testing.T) {
+	t.Parallel()
+	m := newMedium(Options{minLog: 1 << 40}, 100)
+	m.Open(t)
+	s := m.store
+	kept := map[limiter.Key]bool{}
+	m.Kill(t, 1<<40, func(func() bool) {
+		l := limiter.New(s)
+		l.MarkLoaded()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for i := range 2000 {
+				k := limiter.Key{Namespace: "n", Name: fmt.Sprint(i % 700)}
+				delete(kept, k)
+				limitertest.Purge(t, l, k)
+				limitertest.Apply(t, l, k, fmt.Sprint("uid-", i), limiter.Policy{})
+				if _, err := l.Check(context.Background(), at(0), k, ask("a")); err != nil {
+					t.Error(err)
+				}
+				if i%3 == 0 {
+					kept[k] = true
+				} else {
+					limitertest.Purge(t, l, k)
+				}
+			}
+		}()
+		for taken := 0; ; taken++ {
+			select {
+			case <-ended:
+				if taken < 10 {
+					t.Errorf("there were only %d snapshots", taken)
+				}
+			default:
+				if err := s.snapshot(); err != nil {
+					t.Error(err)
+				}
+				continue
+			}
+			break
+		}
+		if err := s.log.sync(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	m.Open(t)
+	if all, _ := m.store.numbered(); len(all) != len(kept) || len(m.store.recovered) != len(kept) {
+		t.Errorf("%d accounts are left, under %d keys, want %d",
+			len(all), len(m.store.recovered), len(kept))
+	}
+	for k := range kept {
+		a := m.store.recovered[k]
+		if a == nil {
+			t.Errorf("%v is gone", k)
+			continue
+		}
+		if _, reservations := a.Held(); reservations != 1 {
+			t.Errorf("%v holds %d reservations, want 1", k, reservations)
+		}
+	}
+}
