@@ -127,7 +127,7 @@ func TestJournalCommands(t *testing.T) {
 		}
 		kinds = append(kinds, record.Kind+record.Name)
 	}
-	const want = "Start, Accounta, Granteda, CommittedUnreserveda, a"
+	const want = "Start, Accounta, Granteda, CommittedUnreserveda, Stop, a"
 	if got := strings.Join(kinds, ", "); got != want {
 		t.Errorf("dump printed %s, want %s", got, want)
 	}
