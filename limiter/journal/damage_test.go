@@ -168,7 +168,8 @@ func damages(files map[string][]byte, to chan<- damage) (bytes int) {
 		to <- damage{name, "is gone", nil}
 		for n := 0; n < len(text); n += stride(9) {
 			to <- damage{name, fmt.Sprintf("is cut off at byte %d", n), text[:n:n]}
-			for bit := n % 8; bit < 8; bit += stride(8) {
+			for i := 0; i < 8; i += stride(8) {
+				bit := (n + i) % 8
 				flipped := append([]byte{}, text...)
 				flipped[n] ^= 1 << bit
 				to <- damage{name, fmt.Sprintf("has bit %d of byte %d flipped", bit, n), flipped}
