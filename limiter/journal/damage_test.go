@@ -116,8 +116,9 @@ type damage struct {
 	text []byte // that is there now; nil if the file is gone
 }
 
-// TestDamage loses each file of a small journal, cuts each off at each byte, and flips a bit of each
-// byte (with -journal.long each bit). The journal then is what it was, or says that it is damaged.
+// TestDamage loses each file of a small journal, cuts each off at each byte, and flips a bit of
+// each byte (with -journal.long each bit). The journal then is what it was, or says that it is
+// damaged.
 func TestDamage(t *testing.T) {
 	for _, end := range []string{"closed", "killed"} {
 		t.Run(end, func(t *testing.T) {

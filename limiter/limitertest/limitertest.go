@@ -25,7 +25,7 @@
 //
 //   - durable.go: RunDurable, and a limiter in one process after the other.
 //   - durable_timelines.go: what must be there after a kill, and what must not.
-//   - durable_model.go: random calls and kills, against the model and all that it may be in doubt of.
+//   - durable_model.go: random calls and kills, against the model and all that it may doubt.
 //   - durable_observer.go: the observer, and many callers, while the process is killed.
 package limitertest
 

@@ -246,7 +246,8 @@ func TestReplayOfFullHistories(t *testing.T) {
 	}
 }
 
-// TestReplayRefuses wants effects that cannot have happened to be refused, and not to be guessed at.
+// TestReplayRefuses wants effects that cannot have happened to be refused, and not to be guessed
+// at.
 func TestReplayRefuses(t *testing.T) {
 	t.Parallel()
 	a, b := hashID("a"), hashID("b")
@@ -278,8 +279,8 @@ func TestReplayRefuses(t *testing.T) {
 	}
 }
 
-// TestReplayKeepsTheBound replays more reservations than the bound is: no other one is granted until
-// there are fewer.
+// TestReplayKeepsTheBound replays more reservations than the bound is: no other one is granted
+// until there are fewer.
 func TestReplayKeepsTheBound(t *testing.T) {
 	t.Parallel()
 	const bound, granted = 3, 7

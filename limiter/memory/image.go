@@ -13,6 +13,7 @@ import (
 type Image struct {
 	now         int64
 	sent        history
+	ring        []stamp // of sent
 	messages    messageSums
 	outstanding outstanding // without its heap and table
 	ended       endedIDs    // without its table
@@ -25,9 +26,9 @@ func (a *Account) Copy(to *Image, also func()) {
 	defer a.mu.Unlock()
 	also()
 	to.now = a.now
-	ring := to.sent.ring[:0]
+	to.ring = append(to.ring[:0], a.sent.ring...)
 	to.sent = a.sent
-	to.sent.ring = append(ring, a.sent.ring...)
+	to.sent.ring = to.ring
 	if m := a.sent.messages; m != nil {
 		to.messages = messageSums{ring: append(to.messages.ring[:0], m.ring...), base: m.base}
 		to.sent.messages = &to.messages

@@ -136,8 +136,8 @@ func rollingKilled(ctx context.Context, shared *process) ([]row, error) {
 		"send up to seconds later; some release, some die", len(of), rollingTime),
 		most, least, mails)
 	r.measured += "; " + v.startsText()
-	r.meaning = "With a journal, a kill is nothing that a provider could notice: what was answered is " +
-		"on the disk, and a caller that repeats a call counts once."
+	r.meaning = "With a journal, a kill is nothing that a provider could notice: what was answered " +
+		"is on the disk, and a caller that repeats a call counts once."
 	return []row{r}, nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -64,7 +65,9 @@ func dispatch(ctx context.Context, url, account string) error {
 // newDispatcher returns a client that repeats its calls. Half of them keep their connections, which
 // go on reaching a pod that its Service has forgotten.
 func newDispatcher(url string, i int) (*sluice.Client, error) {
-	transport := &http.Transport{MaxConnsPerHost: 1, DisableKeepAlives: i%2 == 1}
+	// A connection that is begun while the Service still means a pod that is gone gets no answer.
+	dialer := &net.Dialer{Timeout: 2 * time.Second}
+	transport := &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: i%2 == 1}
 	return sluice.New(url, sluice.Options{
 		AttemptTimeout: 5 * time.Second,
 		Transport:      transport,
