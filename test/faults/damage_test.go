@@ -54,8 +54,8 @@ func (p *process) largest(suffix string) (file string) {
 var choices = []string{"the journal is damaged", "restore the volume from a backup",
 	"sluice journal verify", "sluice journal dump", "--accept-loss="}
 
-// refusesDamage wants a start and `sluice journal verify` to refuse the journal, and to say where it
-// is damaged and what the choices are.
+// refusesDamage wants a start and `sluice journal verify` to refuse the journal, and to say where
+// it is damaged and what the choices are.
 func (p *process) refusesDamage(where string) {
 	p.t.Helper()
 	p.start()

@@ -23,8 +23,8 @@ type injection struct {
 	done chan struct{}
 }
 
-// inject spoils a system call of the running process, as strace's -e inject says. The more arguments
-// are for strace. It returns once each call is spoiled.
+// inject spoils a system call of the running process, as strace's -e inject says. The more
+// arguments are for strace. It returns once each call is spoiled.
 func (p *process) inject(what string, more ...string) *injection {
 	p.t.Helper()
 	call, _, _ := strings.Cut(what, ":")

@@ -162,8 +162,9 @@ func throughKills(ctx context.Context, a *account, o *outbox) error {
 	return group.Wait()
 }
 
-// onceThroughKills asks for one mail. It is not sent if the answer came so late that the reservation
-// has expired. Of thirty, three are released, and one is sent by a caller that then dies.
+// onceThroughKills asks for one mail. It is not sent if the answer came so late that the
+// reservation has expired. Of thirty, three are released, and one is sent by a caller that then
+// dies.
 func onceThroughKills(ctx context.Context, a *account, o *outbox) error {
 	d, err := a.check(ctx, 1, 5)
 	if errors.Is(err, sluice.ErrReservationConflict) {
