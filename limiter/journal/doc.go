@@ -17,7 +17,8 @@
 //
 // From the disk to a store:
 //
-//   - recover.go: opens a data directory, and closes it.
+//   - directory.go: the data directory: made, locked, and of which format.
+//   - recover.go: opens a journal; close.go: closes it.
 //   - load.go: reads the database into accounts.
 //   - torn.go: the end of a log that a power cut tore.
 //   - damage.go: what is told when something cannot be read, and what may be given up.

@@ -3,19 +3,18 @@ package journal
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/dchest/siphash"
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"encoding/binary"
-	"io"
-	"unsafe"
 
 	"github.com/sluice-mail/sluice/limiter"
 	"github.com/sluice-mail/sluice/limiter/memory"
@@ -67,8 +66,6 @@ type Store struct {
 	options *pebble.Options
 	db      *pebble.DB
 	log     *log
-	// behind is of the process before, whose time is still to be caught up with; lookedAt is when
-	// that was last tried. Both are for the goroutine of the log.
 
 	ctx            context.Context // ends with the store
 	cancel         context.CancelFunc
