@@ -1,0 +1,18 @@
+// Package redis is the shared store: a [limiter.Store] on Redis 6.2 or Valkey 7.2, and newer, which
+// many replicas use at a time. It keeps the rules of limiter/memory, to the nanosecond, in Lua: one
+// script for each verb, and one round trip for each call. docs/design/0020-redis-layout.md draws
+// the layout and says what was weighed.
+//
+// A call that gets no answer is [limiter.ErrStoreUnavailable]. Whether it took effect is not known;
+// to repeat it with the same id is safe.
+//
+// The files:
+//
+//   - store.go: the store, and its accounts on this replica.
+//   - account.go: the calls; arguments.go and answers.go: what goes to the scripts and comes back.
+//   - call.go: one script call, and what may be repeated.
+//   - held.go: how many reservations are outstanding, as far as this replica knows.
+//   - lives.go: which life of an account a call means, where one uid comes back.
+//   - connect.go: the client, from a URL and files.
+//   - scripts.go: the scripts, put together from the templates in lua/.
+package redis

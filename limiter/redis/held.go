@@ -1,0 +1,43 @@
+package redis
+
+import "sync/atomic"
+
+// held counts the outstanding reservations of all accounts, as far as this replica knows. Each
+// answer tells how many its account has, with a version by which the later of two answers is known.
+type held struct {
+	max     int64
+	count   atomic.Int64
+	pending atomic.Int64 // checks that wait for their answer: each may become a reservation
+}
+
+// allowance returns up to how many reservations an account may have that is known to have so many.
+func (h *held) allowance(known int64) int64 {
+	return max(0, h.max-(h.count.Load()-known)-(h.pending.Load()-1))
+}
+
+// learn notes how many reservations an account has.
+func (a *account) learn(version uint32, count int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed || a.answered && int32(version-a.version) < 0 {
+		return
+	}
+	a.answered, a.version = true, version
+	a.note(count)
+}
+
+// note sets what is known of the account. The caller has locked it.
+func (a *account) note(count int64) {
+	was := a.count.Swap(count)
+	a.store.held.count.Add(count - was)
+	if (was > 0) == (count > 0) {
+		return
+	}
+	a.store.mu.Lock()
+	defer a.store.mu.Unlock()
+	if count > 0 {
+		a.store.accounts[a] = struct{}{}
+	} else {
+		delete(a.store.accounts, a)
+	}
+}

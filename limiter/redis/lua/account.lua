@@ -1,0 +1,95 @@
+{{/* What all scripts begin and end with: one account, from its header and back into it. */}}
+
+{{define "open" -}}
+-- KEYS: account (hash), stamps (string), outstanding (sorted set), ended (list).
+-- ARGV: the time (8 bytes, or '' for the server's), the id (16 bytes, or ''), the verb's arguments.
+local A, I, O, E = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local call, pack, read, floor = redis.call, struct.pack, struct.unpack, math.floor
+local readS, readN
+if ARGV[1] == '' then
+  local t = call('TIME')
+  readS, readN = tonumber(t[1]), t[2] * 1000
+else
+  readS, readN = read('>I4I4', ARGV[1])
+end
+local id = ARGV[2]
+local fields = call('HMGET', A, 'h', id)
+local record = fields[2]
+local fresh = not fields[1]
+local state, life, version, refreshed, nowS, nowN, cap, hi, lastS, lastN, total, mtotal,
+{{- range .Windows}}
+  first{{.K}}, before{{.K}}, mbefore{{.K}}, head{{.K}}S, head{{.K}}N,
+{{- end}}
+  count, cost, seq, dueS, dueN, ended, endedS, endedN =
+  read('{{.Header}}', fields[1] or ('\0'):rep({{.HeaderSize}}))
+local mine = read('>I4', ARGV[3])
+if fresh then
+  life = math.max(1, mine)
+elseif state == {{.Purged}} then
+  if mine <= life then
+    return pack('{{.Reply}}', {{.NotFound}}, life, version, 0, readS, readN, readS, readN)
+  end
+  life, fresh = mine, true
+elseif state ~= {{.Live}} then
+  return redis.error_reply('ERR the account was written by a newer version')
+elseif mine ~= 0 and life > mine then
+  return pack('{{.Reply}}', {{.NotFound}}, life - 1, version, 0, readS, readN, readS, readN)
+end
+local dirty = false -- whether the header must be written
+-- Within a call an instant is a number: nanoseconds since the second s0, which a double holds
+-- exactly for 104 days around it. Time only goes forward.
+local s0, now = nowS, nowN
+if readS > nowS or readS == nowS and readN > nowN then
+  s0, now = readS, readN
+  dirty = ARGV[1] ~= ''
+end
+nowS, nowN = s0, now
+{{- range .Windows}}
+local head{{.K}} = (head{{.K}}S - s0) * 1e9 + head{{.K}}N
+{{- end}}
+{{- end}}
+
+{{define "create" -}}
+-- No key is ever missing while the account is there: see docs/design/0020-redis-layout.md.
+if fresh then
+  cap = {{.MinStamps}}
+  call('SET', I, ('\0'):rep(cap * {{.Stamp}}), 'EX', {{.KeepFor}})
+  call('DEL', O, E)
+  call('ZADD', O, '+inf', '')
+  call('RPUSH', E, ('\0'):rep(24))
+  call('EXPIRE', O, {{.KeepFor}})
+  call('EXPIRE', E, {{.KeepFor}})
+  ended, endedS, endedN = 1, 0, 0
+end
+{{- end}}
+
+{{define "save" -}}
+-- Writes the header, and with it the record of an id that changed, if field is set.
+if dirty then
+  version = (version + 1) % 4294967296
+  local refresh = fresh or nowS - refreshed >= 3600
+  if refresh then
+    refreshed = nowS + longer
+  end
+  local header = pack('{{.Header}}', {{.Live}}, life, version, refreshed, nowS, nowN, cap, hi,
+    lastS, lastN, total, mtotal,
+{{- range .Windows}}
+    first{{.K}}, before{{.K}}, mbefore{{.K}}, head{{.K}}S, head{{.K}}N,
+{{- end}}
+    count, cost, seq, dueS, dueN, ended, endedS, endedN)
+  if field then
+    call('HSET', A, 'h', header, field, changed)
+  else
+    call('HSET', A, 'h', header)
+  end
+  if refresh then
+    for k = 1, 4 do
+      call('EXPIRE', KEYS[k], {{.KeepFor}} + longer)
+    end
+  end
+end
+{{- end}}
+
+{{define "reply" -}}
+pack('{{.Reply}}', status, life, version, count, readS, readN, nowS, nowN)
+{{- end}}

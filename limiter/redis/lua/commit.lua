@@ -1,0 +1,51 @@
+{{template "open" .}}
+local _, askCost = read('>I4I4', ARGV[3])
+{{template "create" .}}
+{{template "expire" .}}
+local status = {{.Again}}
+if not again then
+  {{template "oldest" .}}
+  {{template "find" .}}
+  local aC, dC = askCost, nil
+  if aC == 0 then
+    aC = was and wasCost or 1
+  end
+  if was == {{.Committed}} then
+    status = {{.IsCommitted}}
+  elseif was == {{.Late}} then
+    status = {{.IsLate}}
+  elseif was == {{.Unreserved}} then
+    status = {{.IsUnreserved}}
+  else
+    if was == {{.Expired}} then
+      status, dC = {{.IsLate}}, wasCost
+      field, changed = id, pack('>I1I4I4I4', {{.Late}}, wasCost, wasS, wasN)
+      local dR = (wasS - s0) * 1e9 + wasN
+      {{template "subtract" .}}
+    end
+    local aS, aN, aR = nowS, nowN, now
+    {{template "append" .}}
+    dirty = true
+    if was == {{.Outstanding}} then
+      status = {{.IsCommitted}}
+      field, changed = id, pack('>I1I4I4I4', {{.Committed}}, wasCost, nowS, nowN)
+      {{template "end" .}}
+      {{template "remember" .}}
+    elseif was == {{.Released}} then
+      status = {{.IsUnreserved}}
+      field, changed = id, pack('>I1I4I4I4', {{.Unreserved}}, wasCost, wasS, wasN)
+    elseif not was then
+      status = {{.IsUnreserved}}
+      if id ~= '' then
+        field, changed = id, pack('>I1I4I4I4', {{.Unreserved}}, aC, nowS, nowN)
+        {{template "remember" .}}
+      end
+    end
+  end
+end
+if dirty and cap > 8 and nowS - refreshed >= 3600 and hi - first4 < cap / 4 then
+  local size = math.max({{.MinStamps}}, 2 * (hi - first4))
+  {{template "resize" .}}
+end
+{{template "save" .}}
+return {{template "reply" .}}

@@ -1,0 +1,123 @@
+{{/* Reservations. The record of an id is a field of the account's hash: how it stands, its cost,
+and when: the deadline of one that is outstanding, expired or late, else when it ended; then its
+number in the order of checks. The outstanding ones are in a sorted set twice: by deadline (score:
+the seconds; member: nanoseconds and id), and by age (score: the number, below 0; member: id). */}}
+
+{{define "expire" -}}
+-- Makes sends, at their deadlines, of reservations that are due: a bounded number of them. If there
+-- are more the account stays at the deadline of the last, and the caller calls again.
+local again, longer, field, changed = false, 0, nil, nil
+if count > 0 and (dueS - s0) * 1e9 + dueN <= now then
+  local due = call('ZRANGEBYSCORE', O, 0, s0, 'WITHSCORES', 'LIMIT', 0, {{.MaxExpire}} + 1)
+  local members, ids, at, n = {}, {}, {}, 0
+  for k = 1, #due, 2 do
+    local s, ns = tonumber(due[k + 1]), read('>I4', due[k])
+    if (s - s0) * 1e9 + ns > now then
+      break
+    end
+    if n == {{.MaxExpire}} then
+      again = true
+      break
+    end
+    n = n + 1
+    ids[n], at[n] = due[k]:sub(5), {s, ns}
+    members[2 * n - 1], members[2 * n] = due[k], ids[n]
+  end
+  if n > 0 then
+    local records, puts, ends = call('HMGET', A, unpack(ids)), {}, {}
+    for k = 1, n do
+      local _, aC = read('>I1I4', records[k])
+      local aS, aN = at[k][1], at[k][2]
+      local aR = (aS - s0) * 1e9 + aN
+      {{template "append" .}}
+      count, cost = count - 1, cost - aC
+      puts[2 * k - 1], puts[2 * k] = ids[k], pack('>I1I4I4I4', {{.Expired}}, aC, aS, aN)
+      ends[k] = pack('>I4I4', aS, aN) .. ids[k]
+    end
+    call('HSET', A, unpack(puts))
+    call('ZREM', O, unpack(members))
+    call('RPUSH', E, unpack(ends))
+    ended = ended + n
+    {{template "forget" .}}
+    if again then
+      nowS, nowN = at[n][1], at[n][2]
+    elseif record then
+      record = call('HGET', A, id)
+    end
+  end
+  dirty = true
+  if count > 0 then
+    local first = call('ZRANGEBYSCORE', O, 0, '(+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    dueS, dueN = tonumber(first[2]), read('>I4', first[1])
+  end
+end
+if not again then
+  local upto = now
+  {{template "slideDay" .}}
+end
+{{- end}}
+
+{{define "find" -}}
+-- What is known of the id: its state, or nil. What ended 15 minutes ago is forgotten.
+local was, wasCost, wasS, wasN
+if record then
+  was, wasCost, wasS, wasN = read('>I1I4I4I4', record)
+  if was ~= {{.Outstanding}} and (wasS - s0) * 1e9 + wasN + {{.RememberFor}} <= now then
+    was = nil
+  end
+end
+{{- end}}
+
+{{define "oldest" -}}
+-- No id means the oldest outstanding one.
+if id == '' and count > 0 then
+  id = call('ZRANGE', O, 0, 0)[1]
+  record = call('HGET', A, id)
+end
+{{- end}}
+
+{{define "end" -}}
+-- Ends the outstanding reservation of the id.
+count, cost = count - 1, cost - wasCost
+call('ZREM', O, pack('>I4', wasN) .. id, id)
+{{- end}}
+
+{{define "remember" -}}
+-- Remembers that the id ended now.
+call('RPUSH', E, pack('>I4I4', nowS, nowN) .. id)
+ended = ended + 1
+{{template "forget" .}}
+{{- end}}
+
+{{define "forget" -}}
+-- Forgets the oldest of the ended ids: what is beyond the bound, and a few that ended long ago. An
+-- id that has ended again since is in the list once more, and its record is of that end.
+if ended > {{.MaxRemembered}} or (endedS - s0) * 1e9 + endedN + {{.RememberFor}} <= now then
+  local over = ended - {{.MaxRemembered}}
+  local oldest = call('LRANGE', E, 0, math.max(over, 8))
+  local gone, n = {}, 0
+  for k = 1, #oldest do
+    endedS, endedN = read('>I4I4', oldest[k])
+    if k == #oldest or
+      k > over and (endedS - s0) * 1e9 + endedN + {{.RememberFor}} > now then
+      break
+    end
+    n = k
+    gone[k] = oldest[k]:sub(9)
+  end
+  if n > 0 then
+    local records, drop = call('HMGET', A, unpack(gone)), {}
+    for k = 1, n do
+      if records[k] and records[k]:byte() ~= {{.Outstanding}} and
+        records[k]:sub(6, 13) == oldest[k]:sub(1, 8) then
+        drop[#drop + 1] = gone[k]
+      end
+    end
+    if #drop > 0 then
+      call('HDEL', A, unpack(drop))
+    end
+    call('LTRIM', E, n, -1)
+    ended = ended - n
+  end
+end
+{{- end}}

@@ -1,0 +1,131 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+
+	"github.com/sluice-mail/sluice/limiter/limitertest"
+	"github.com/sluice-mail/sluice/limiter/redis"
+)
+
+// server is a redis-server of the tests' own.
+type server struct {
+	command *exec.Cmd
+	dir     string
+	port    int
+}
+
+// startServer starts a redis-server on a free port, and waits until it answers.
+func startServer() (*server, error) {
+	binary, err := exec.LookPath("redis-server")
+	if err != nil {
+		return nil, errors.New("these tests need redis-server: apt-get install redis-server")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "sluice-redis-")
+	if err != nil {
+		return nil, err
+	}
+	s := &server{dir: dir, port: port, command: exec.Command(binary, "--port", strconv.Itoa(port),
+		"--bind", "127.0.0.1", "--save", "", "--dir", dir, "--logfile", filepath.Join(dir, "log"))}
+	if err := s.command.Start(); err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		client, err := s.connect()
+		if err == nil {
+			client.Close()
+			return s, nil
+		}
+		if time.Now().After(deadline) {
+			s.stop()
+			return nil, fmt.Errorf("redis-server on port %d gives no answer: %w", port, err)
+		}
+	}
+}
+
+func (s *server) connect() (valkey.Client, error) {
+	return redis.Connect(redis.Connection{
+		URL: fmt.Sprintf("redis://127.0.0.1:%d", s.port), Timeout: 10 * time.Second,
+	})
+}
+
+func (s *server) stop() {
+	_ = s.command.Process.Kill()
+	_ = s.command.Wait()
+	_ = os.RemoveAll(s.dir)
+}
+
+// shared is the server of most tests, and a client of it.
+var shared = sync.OnceValues(func() (valkey.Client, error) {
+	s, err := startServer()
+	if err != nil {
+		return nil, err
+	}
+	atExit = append(atExit, s.stop)
+	return s.connect()
+})
+
+var atExit []func()
+
+func client(t limitertest.TB) valkey.Client {
+	t.Helper()
+	c, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+var prefixes atomic.Int64
+
+// options are those of an empty store on a server that has many.
+func options(t limitertest.TB) redis.Options {
+	return redis.Options{
+		Prefix: fmt.Sprint("t", prefixes.Add(1)), TimeOfCalls: true, Timeout: 30 * time.Second,
+		Failed: func(err error) { t.Fatalf("no answer: %v", err) },
+	}
+}
+
+// command sends a command of the test's own.
+func command(t limitertest.TB, words ...string) valkey.ValkeyResult {
+	t.Helper()
+	c := client(t)
+	r := c.Do(context.Background(), c.B().Arbitrary(words...).Build())
+	if err := r.Error(); err != nil && !valkey.IsValkeyNil(err) {
+		t.Fatal(words, err)
+	}
+	return r
+}
+
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "200"); err != nil {
+		panic(err)
+	}
+	flag.Parse()
+	code := m.Run()
+	for _, stop := range atExit {
+		stop()
+	}
+	os.Exit(code)
+}
