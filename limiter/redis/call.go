@@ -45,8 +45,8 @@ func (a *account) run(ctx context.Context, c call) (answer, error) {
 		if at != "" {
 			reply.called = c.now.Mono // also before 1970
 		}
+		a.life.CompareAndSwap(0, reply.life)
 		if reply.status != statusNotFound {
-			a.life.CompareAndSwap(0, reply.life)
 			a.learn(reply.version, reply.count)
 		}
 		if reply.status != statusAgain {

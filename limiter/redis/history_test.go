@@ -28,6 +28,7 @@ type twins struct {
 	now      limiter.Instant
 	ids      int
 	calls    int
+	punctual bool // no caller comes late with its reading of the clock
 }
 
 func newTwins(t *testing.T, seed uint64, start int64, perAccount int) *twins {
@@ -59,7 +60,7 @@ func same[A any](tw *twins, what string, call func(limiter.Account) (A, error)) 
 // reading is what a caller reads on the clock: mostly the present.
 func (tw *twins) reading() limiter.Instant {
 	at := tw.now
-	if tw.random.IntN(8) == 0 {
+	if !tw.punctual && tw.random.IntN(8) == 0 {
 		at.Mono -= tw.random.Int64N(int64(3 * time.Second))
 	}
 	at.Wall = at.Mono + 12_500_000_001
@@ -210,6 +211,41 @@ func TestMergedHistoriesAreThoseOfMemory(t *testing.T) {
 			}
 		}
 		tw.usage()
+	}
+}
+
+// TestMergesAtTheEdgesOfCells has stamps at the very ends of cells, and a window with exactly as
+// many as stay exact.
+func TestMergesAtTheEdgesOfCells(t *testing.T) {
+	const cell = int64(time.Second) / 8192
+	tw := newTwins(t, 1, 0, 1000)
+	tw.punctual = true
+	tw.now.Mono = since1970 - since1970%(cell*86400)
+	var p limiter.Policy
+	p.Limits[limiter.Cost][limiter.Second] = 1 << 40 // so that the usage lists it
+	tw.policy.Store(&p)
+	for range 40_000 {
+		tw.commit("", 1)
+		tw.now.Mono += cell / 2
+	}
+	for range 200 {
+		tw.now.Mono += 25 * cell
+		tw.usage()
+	}
+	tw.now.Mono += int64(24 * time.Hour)
+	for range 32_256 - 8192 {
+		tw.commit("", 1)
+		tw.now.Mono += int64(2 * time.Second)
+	}
+	tw.now.Mono += int64(time.Hour)
+	for range 8192 + 1 {
+		tw.commit("", 1)
+		tw.now.Mono += int64(10 * time.Microsecond)
+	}
+	tw.now.Mono += int64(time.Hour) - int64(82*time.Millisecond)
+	for range 300 {
+		tw.usage()
+		tw.now.Mono += int64(300 * time.Microsecond)
 	}
 }
 

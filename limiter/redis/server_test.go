@@ -82,11 +82,14 @@ var shared = sync.OnceValues(func() (valkey.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	atExit = append(atExit, s.stop)
+	sharedServer, atExit = s, append(atExit, s.stop)
 	return s.connect()
 })
 
-var atExit []func()
+var (
+	sharedServer *server
+	atExit       []func()
+)
 
 func client(t limitertest.TB) valkey.Client {
 	t.Helper()
@@ -94,6 +97,18 @@ func client(t limitertest.TB) valkey.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// newClient is another client of the shared server.
+func newClient(t *testing.T) valkey.Client {
+	t.Helper()
+	client(t)
+	c, err := sharedServer.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
 	return c
 }
 
