@@ -47,9 +47,12 @@ const (
 )
 
 const (
-	minStamps = 4   // of a ring
-	stampSize = 20  // bytes
-	maxExpire = 100 // how many reservations one call makes sends of
+	minStamps = 4  // of a ring
+	stampSize = 20 // bytes
+	// forgetting is how many ids end between two times that some are forgotten. Until then those
+	// that should be are not found, and stay in memory.
+	forgetting = 32
+	maxExpire  = 100 // how many reservations one call makes sends of
 	// keepFor is how long keys live after their last use: a day, the hour in which their expiry is
 	// not set anew, and an hour for what is outstanding.
 	keepFor = 26 * time.Hour
@@ -60,8 +63,8 @@ const (
 const (
 	headerFormat = ">I1I4I4I4I4I4I4I4I4I4I8I4" +
 		"I4I8I4I4I4" + "I4I8I4I4I4" + "I4I8I4I4I4" + "I4I8I4I4I4" +
-		"I4I8I8I4I4I4I4I4"
-	headerSize   = 1 + 9*4 + 8 + 4 + limiter.Windows*24 + 4 + 8 + 8 + 5*4
+		"I4I8I8I4I4I4I4I4I4"
+	headerSize   = 1 + 9*4 + 8 + 4 + limiter.Windows*24 + 4 + 8 + 8 + 6*4
 	replyFormat  = ">I1I4I4I4I4I4I4I4"
 	policyFormat = ">I1I8I8I8I8I8I8I8I8"
 	stateFormat  = ">I8" + "I8I4I4" + "I8I4I4" + "I8I4I4" + "I8I4I4" +
@@ -93,6 +96,7 @@ type luaScript struct {
 	HeaderSize, Stamp, Resolution   int
 	MinStamps, MaxStamps            int
 	MaxExpire, MaxRemembered        int
+	Forgetting                      int
 	KeepFor, RememberFor, Modulus   int64
 	Live, Purged                    int // states of an account
 	Expired, Committed, Late        int // states of an id
@@ -113,7 +117,7 @@ func newLuaScript(always bool) *luaScript {
 		State: stateFormat, ManyTimes: ">" + strings.Repeat("I4I4xxxxxxxxxxxx", 16) + "I4I4",
 		HeaderSize: headerSize, Stamp: stampSize, Resolution: resolution,
 		MinStamps: minStamps, MaxStamps: maxStamps, MaxExpire: maxExpire,
-		MaxRemembered: maxRemembered, KeepFor: int64(keepFor / time.Second),
+		MaxRemembered: maxRemembered, Forgetting: forgetting, KeepFor: int64(keepFor / time.Second),
 		RememberFor: int64(rememberFor), Modulus: modulus, Live: 1, Purged: 2,
 		Expired: 0, Committed: 1, Late: 2, Unreserved: 3, Released: 4, Outstanding: 5,
 		NotFound: statusNotFound, Again: statusAgain, Allowed: statusAllowed,

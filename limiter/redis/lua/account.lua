@@ -20,7 +20,7 @@ local state, life, version, refreshed, nowS, nowN, cap, hi, lastS, lastN, total,
 {{- range .Windows}}
   first{{.K}}, before{{.K}}, mbefore{{.K}}, head{{.K}}S, head{{.K}}N,
 {{- end}}
-  count, cost, seq, dueS, dueN, ended, endedS, endedN =
+  count, cost, seq, dueS, dueN, ended, ends, endedS, endedN =
   read('{{.Header}}', fields[1] or ('\0'):rep({{.HeaderSize}}))
 local mine = read('>I4', ARGV[3])
 if fresh then
@@ -76,7 +76,7 @@ if dirty then
 {{- range .Windows}}
     first{{.K}}, before{{.K}}, mbefore{{.K}}, head{{.K}}S, head{{.K}}N,
 {{- end}}
-    count, cost, seq, dueS, dueN, ended, endedS, endedN)
+    count, cost, seq, dueS, dueN, ended, ends, endedS, endedN)
   if field then
     call('HSET', A, 'h', header, field, changed)
   else

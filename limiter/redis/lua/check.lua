@@ -43,7 +43,7 @@ if not again then
           dueS, dueN = wasS, wasN
         end
         count, cost, seq, dirty = count + 1, cost + askCost, seq + 1, true
-        field, changed = id, pack('>I1I4I4I4', {{.Outstanding}}, askCost, wasS, wasN)
+        field, changed = id, pack('>I1I4I4I4I4', {{.Outstanding}}, askCost, wasS, wasN, 0)
         deadline = {wasS, pack('>I4', wasN) .. id}
         if ttlS > 3600 then
           longer = ttlS

@@ -19,7 +19,7 @@ if not again then
   else
     if was == {{.Expired}} then
       status, dC = {{.IsLate}}, wasCost
-      field, changed = id, pack('>I1I4I4I4', {{.Late}}, wasCost, wasS, wasN)
+      field, changed = id, pack('>I1I4I4I4I4', {{.Late}}, wasCost, wasS, wasN, wasEnd)
       local dR = (wasS - s0) * 1e9 + wasN
       {{template "subtract" .}}
     end
@@ -28,17 +28,17 @@ if not again then
     dirty = true
     if was == {{.Outstanding}} then
       status = {{.IsCommitted}}
-      field, changed = id, pack('>I1I4I4I4', {{.Committed}}, wasCost, nowS, nowN)
       {{template "end" .}}
       {{template "remember" .}}
+      field, changed = id, pack('>I1I4I4I4I4', {{.Committed}}, wasCost, nowS, nowN, ends)
     elseif was == {{.Released}} then
       status = {{.IsUnreserved}}
-      field, changed = id, pack('>I1I4I4I4', {{.Unreserved}}, wasCost, wasS, wasN)
+      field, changed = id, pack('>I1I4I4I4I4', {{.Unreserved}}, wasCost, wasS, wasN, wasEnd)
     elseif not was then
       status = {{.IsUnreserved}}
       if id ~= '' then
-        field, changed = id, pack('>I1I4I4I4', {{.Unreserved}}, aC, nowS, nowN)
         {{template "remember" .}}
+        field, changed = id, pack('>I1I4I4I4I4', {{.Unreserved}}, aC, nowS, nowN, ends)
       end
     end
   end

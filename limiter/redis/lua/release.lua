@@ -6,9 +6,9 @@ if not again then
   {{template "find" .}}
   if was == {{.Outstanding}} then
     status, dirty = {{.IsReleased}}, true
-    field, changed = id, pack('>I1I4I4I4', {{.Released}}, wasCost, nowS, nowN)
     {{template "end" .}}
     {{template "remember" .}}
+    field, changed = id, pack('>I1I4I4I4I4', {{.Released}}, wasCost, nowS, nowN, ends)
   elseif was == {{.Released}} then
     status = {{.IsReleased}}
   elseif was then

@@ -1,7 +1,7 @@
 {{/* Reservations. The record of an id is a field of the account's hash: how it stands, its cost,
 and when: the deadline of one that is outstanding, expired or late, else when it ended; then its
-number in the order of checks. The outstanding ones are in a sorted set twice: by deadline (score:
-the seconds; member: nanoseconds and id), and by age (score: the number, below 0; member: id). */}}
+number in the order of ends, or 0. The outstanding ones are in a sorted set twice: by deadline (score:
+the seconds; member: nanoseconds and id), and by age (score: the number of its check, below 0; member: id). */}}
 
 {{define "expire" -}}
 -- Makes sends, at their deadlines, of reservations that are due: a bounded number of them. If there
@@ -24,20 +24,21 @@ if count > 0 and (dueS - s0) * 1e9 + dueN <= now then
     members[2 * n - 1], members[2 * n] = due[k], ids[n]
   end
   if n > 0 then
-    local records, puts, ends = call('HMGET', A, unpack(ids)), {}, {}
+    local records, puts, entries = call('HMGET', A, unpack(ids)), {}, {}
     for k = 1, n do
       local _, aC = read('>I1I4', records[k])
       local aS, aN = at[k][1], at[k][2]
       local aR = (aS - s0) * 1e9 + aN
       {{template "append" .}}
       count, cost = count - 1, cost - aC
-      puts[2 * k - 1], puts[2 * k] = ids[k], pack('>I1I4I4I4', {{.Expired}}, aC, aS, aN)
-      ends[k] = pack('>I4I4', aS, aN) .. ids[k]
+      puts[2 * k - 1], puts[2 * k] = ids[k],
+        pack('>I1I4I4I4I4', {{.Expired}}, aC, aS, aN, (ends + k) % 4294967296)
+      entries[k] = pack('>I4I4', aS, aN) .. ids[k]
     end
     call('HSET', A, unpack(puts))
     call('ZREM', O, unpack(members))
-    call('RPUSH', E, unpack(ends))
-    ended = ended + n
+    call('RPUSH', E, unpack(entries))
+    ended, ends = ended + n, (ends + n) % 4294967296
     {{template "forget" .}}
     if again then
       nowS, nowN = at[n][1], at[n][2]
@@ -59,10 +60,12 @@ end
 
 {{define "find" -}}
 -- What is known of the id: its state, or nil. What ended 15 minutes ago is forgotten.
-local was, wasCost, wasS, wasN
+-- So is what ended before as many others as are remembered.
+local was, wasCost, wasS, wasN, wasEnd
 if record then
-  was, wasCost, wasS, wasN = read('>I1I4I4I4', record)
-  if was ~= {{.Outstanding}} and (wasS - s0) * 1e9 + wasN + {{.RememberFor}} <= now then
+  was, wasCost, wasS, wasN, wasEnd = read('>I1I4I4I4I4', record)
+  if was ~= {{.Outstanding}} and ((wasS - s0) * 1e9 + wasN + {{.RememberFor}} <= now or
+    (ends - wasEnd) % 4294967296 >= {{.MaxRemembered}}) then
     was = nil
   end
 end
@@ -83,18 +86,19 @@ call('ZREM', O, pack('>I4', wasN) .. id, id)
 {{- end}}
 
 {{define "remember" -}}
--- Remembers that the id ended now.
+-- Remembers that the id ended now: the caller writes its record with the number ends.
 call('RPUSH', E, pack('>I4I4', nowS, nowN) .. id)
-ended = ended + 1
+ended, ends = ended + 1, (ends + 1) % 4294967296
 {{template "forget" .}}
 {{- end}}
 
 {{define "forget" -}}
--- Forgets the oldest of the ended ids: what is beyond the bound, and a few that ended long ago. An
--- id that has ended again since is in the list once more, and its record is of that end.
-if ended > {{.MaxRemembered}} or (endedS - s0) * 1e9 + endedN + {{.RememberFor}} <= now then
-  local over = ended - {{.MaxRemembered}}
-  local oldest = call('LRANGE', E, 0, math.max(over, 8))
+-- Forgets the oldest of the ended ids, every now and then, and more than have ended since. An id
+-- that has ended again is in the list once more, and its record is of that end.
+local over = ended - {{.MaxRemembered}}
+if over >= {{.Forgetting}} or ends % {{.Forgetting}} == 0 and
+  (endedS - s0) * 1e9 + endedN + {{.RememberFor}} <= now then
+  local oldest = call('LRANGE', E, 0, math.max(over, 2 * {{.Forgetting}}))
   local gone, n = {}, 0
   for k = 1, #oldest do
     endedS, endedN = read('>I4I4', oldest[k])
