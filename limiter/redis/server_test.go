@@ -23,17 +23,14 @@ import (
 
 // server is a redis-server of the tests' own.
 type server struct {
-	command *exec.Cmd
-	dir     string
-	port    int
+	arguments []string
+	command   *exec.Cmd
+	dir       string
+	port      int
 }
 
 // startServer starts a redis-server on a free port, and waits until it answers.
-func startServer() (*server, error) {
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		return nil, errors.New("these tests need redis-server: apt-get install redis-server")
-	}
+func startServer(arguments ...string) (*server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -46,34 +43,52 @@ func startServer() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{dir: dir, port: port, command: exec.Command(binary, "--port", strconv.Itoa(port),
-		"--bind", "127.0.0.1", "--save", "", "--dir", dir, "--logfile", filepath.Join(dir, "log"))}
+	s := &server{dir: dir, port: port, arguments: append([]string{
+		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--dir", dir,
+		"--logfile", filepath.Join(dir, "log"),
+	}, arguments...)}
+	return s, s.start()
+}
+
+func (s *server) start() error {
+	binary, err := exec.LookPath("redis-server")
+	if err != nil {
+		return errors.New("these tests need redis-server: apt-get install redis-server")
+	}
+	s.command = exec.Command(binary, s.arguments...)
 	if err := s.command.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		client, err := s.connect()
 		if err == nil {
 			client.Close()
-			return s, nil
+			return nil
 		}
 		if time.Now().After(deadline) {
 			s.stop()
-			return nil, fmt.Errorf("redis-server on port %d gives no answer: %w", port, err)
+			return fmt.Errorf("redis-server on port %d gives no answer: %w", s.port, err)
 		}
 	}
 }
 
+func (s *server) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
 func (s *server) connect() (valkey.Client, error) {
-	return redis.Connect(redis.Connection{
-		URL: fmt.Sprintf("redis://127.0.0.1:%d", s.port), Timeout: 10 * time.Second,
-	})
+	return redis.Connect(redis.Connection{URL: "redis://" + s.address(), Timeout: 10 * time.Second})
 }
 
 func (s *server) stop() {
 	_ = s.command.Process.Kill()
 	_ = s.command.Wait()
 	_ = os.RemoveAll(s.dir)
+}
+
+func (s *server) signal(t *testing.T, which os.Signal) {
+	t.Helper()
+	if err := s.command.Process.Signal(which); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // shared is the server of most tests, and a client of it.

@@ -27,12 +27,14 @@ if fresh then
   life = math.max(1, mine)
 elseif state == {{.Purged}} then
   if mine <= life then
+    {{template "fence"}}
     return pack('{{.Reply}}', {{.NotFound}}, life, version, 0, readS, readN, readS, readN)
   end
   life, fresh = mine, true
 elseif state ~= {{.Live}} then
   return redis.error_reply('ERR the account was written by a newer version')
 elseif mine ~= 0 and life > mine then
+  {{template "fence"}}
   return pack('{{.Reply}}', {{.NotFound}}, life - 1, version, 0, readS, readN, readS, readN)
 end
 local dirty = false -- whether the header must be written
@@ -87,7 +89,14 @@ if dirty then
       call('EXPIRE', KEYS[k], {{.KeepFor}} + longer)
     end
   end
+else
+  {{template "fence"}}
 end
+{{- end}}
+
+{{define "fence" -}}
+-- A write that changes nothing: a replica refuses it. What it knows may be old.
+call('HDEL', A, '')
 {{- end}}
 
 {{define "reply" -}}
