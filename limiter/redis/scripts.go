@@ -52,6 +52,7 @@ const (
 	// forgetting is how many ids end between two times that some are forgotten. Until then those
 	// that should be are not found, and stay in memory.
 	forgetting = 32
+	manyTimes  = 8   // how many stamps a merge reads at a time
 	maxExpire  = 100 // how many reservations one call makes sends of
 	// keepFor is how long keys live after their last use: a day, the hour in which their expiry is
 	// not set anew, and an hour for what is outstanding.
@@ -92,7 +93,9 @@ type luaScript struct {
 	Day                             luaWindow
 	Rows, CostRows                  []luaRow
 	Header, Reply, Policy, State    string
-	ManyTimes                       string // the times of 17 stamps
+	ManyTimes                       string // the times of so many stamps
+	Many                            int
+	Block                           []int // 0 to Many-1
 	HeaderSize, Stamp, Resolution   int
 	MinStamps, MaxStamps            int
 	MaxExpire, MaxRemembered        int
@@ -114,7 +117,8 @@ type luaScript struct {
 func newLuaScript(always bool) *luaScript {
 	s := &luaScript{
 		Always: always, Header: headerFormat, Reply: replyFormat, Policy: policyFormat,
-		State: stateFormat, ManyTimes: ">" + strings.Repeat("I4I4xxxxxxxxxxxx", 16) + "I4I4",
+		State: stateFormat, ManyTimes: ">" + strings.Repeat("I4I4xxxxxxxxxxxx", manyTimes),
+		Many:       manyTimes,
 		HeaderSize: headerSize, Stamp: stampSize, Resolution: resolution,
 		MinStamps: minStamps, MaxStamps: maxStamps, MaxExpire: maxExpire,
 		MaxRemembered: maxRemembered, Forgetting: forgetting, KeepFor: int64(keepFor / time.Second),
@@ -127,6 +131,9 @@ func newLuaScript(always bool) *luaScript {
 		IsCommitted: statusCommitted, IsLate: statusLate, IsUnreserved: statusUnreserved,
 		IsReleased: statusReleased, Usage: statusUsage,
 		ReservationNotFound: statusReservationNotFound, IsPurged: statusPurged,
+	}
+	for n := range manyTimes {
+		s.Block = append(s.Block, n)
 	}
 	cell := int64(time.Second) / resolution
 	for w := range limiter.Window(limiter.Windows) {

@@ -149,7 +149,7 @@ func command(t limitertest.TB, words ...string) valkey.ValkeyResult {
 }
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "200"); err != nil {
+	if err := flag.Set("rapid.checks", "100"); err != nil {
 		panic(err)
 	}
 	flag.Parse()

@@ -132,35 +132,37 @@ do
     else
       -- The second s0, modulo the cell: in two parts, as it is too large in nanoseconds.
       local offset = (high * 1e9 % cell * 65536 + low * 1e9) % cell
-      local start, cellEnd, at = from, -math.huge, nil
-      for k = from, to - 1, 16 do
-        local ats
-        if k + 16 < n then
-          ats = {read('{{.ManyTimes}}', ring, k * {{.Stamp}} + 1)}
-        else
-          ats = {}
-          for j = k, math.min(k + 16, n - 1) do
-            ats[#ats + 1], ats[#ats + 2] = read('>I4I4', ring, j * {{.Stamp}} + 1)
-          end
-        end
-        at = (ats[1] - s0) * 1e9 + ats[2]
-        for j = k, math.min(k + 15, to - 1) do
-          local after = math.huge
-          if j + 1 < to then
-            local a = 2 * (j - k) + 3
-            after = (ats[a] - s0) * 1e9 + ats[a + 1]
-          end
-          if at >= cellEnd then
-            cellEnd = at - (at + offset) % cell + cell
-          end
-          if after < cellEnd then
-            if j > start then
-              out[#out + 1] = ring:sub(start * {{.Stamp}} + 1, j * {{.Stamp}})
-              kept = kept + j - start
+      local start, cellEnd, k, t = from, -math.huge, from, nil
+      while k < to do
+        if k + {{.Many}} <= to then
+          local {{range $i, $j := .Block}}{{if $i}}, {{end}}as{{$j}}, an{{$j}}{{end}} =
+            read('{{.ManyTimes}}', ring, k * {{.Stamp}} + 1)
+          {{- range .Block}}
+          t = (as{{.}} - s0) * 1e9 + an{{.}}
+          if t >= cellEnd then
+            cellEnd = t - (t + offset) % cell + cell
+          else -- the stamp before it, k + {{.}} - 1, is dropped
+            if k + {{.}} - 1 > start then
+              out[#out + 1] = ring:sub(start * {{$.Stamp}} + 1, (k + {{.}} - 1) * {{$.Stamp}})
+              kept = kept + k + {{.}} - 1 - start
             end
-            start = j + 1
+            start = k + {{.}}
           end
-          at = after
+          {{- end}}
+          k = k + {{.Many}}
+        else
+          local s, n = read('>I4I4', ring, k * {{.Stamp}} + 1)
+          t = (s - s0) * 1e9 + n
+          if t >= cellEnd then
+            cellEnd = t - (t + offset) % cell + cell
+          else
+            if k - 1 > start then
+              out[#out + 1] = ring:sub(start * {{.Stamp}} + 1, (k - 1) * {{.Stamp}})
+              kept = kept + k - 1 - start
+            end
+            start = k
+          end
+          k = k + 1
         end
       end
       if start < to then
@@ -238,7 +240,7 @@ else
       low = k + 1
     end
     if step > 0 then
-      k, step = math.min(k + step, hi - 1), step * 2
+      k, step = math.min(k + step, hi - 1), step * 8
     else
       k = floor((low + high) / 2)
     end
