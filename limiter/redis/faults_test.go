@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -329,78 +327,5 @@ func TestLostRepliesCountOnce(t *testing.T) {
 	limitertest.Purge(t, l, account)
 	if p.lost.Load() != 8 {
 		t.Errorf("%d replies were lost", p.lost.Load())
-	}
-}
-
-// TestPasswordFilesAreReadAgain has the password change under a client that has to connect anew.
-func TestPasswordFilesAreReadAgain(t *testing.T) {
-	s, _ := ownServer(t)
-	s.say(t, "ACL", "SETUSER", "sluice", "on", ">first", "~sl:*", "+@all")
-	dir := t.TempDir()
-	username, password := filepath.Join(dir, "username"), filepath.Join(dir, "password")
-	write := func(file, content string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(username, "sluice\n")
-	write(password, "first\n")
-	c, err := redis.Connect(redis.Connection{
-		URL: "redis://" + s.address(), UsernameFile: username, PasswordFile: password,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	l := limiterOn(t, c)
-	check(t, l, "a")
-	s.say(t, "ACL", "SETUSER", "sluice", "resetpass", ">second")
-	write(password, "second\n")
-	s.say(t, "CLIENT", "KILL", "USER", "sluice")
-	wantUsed(t, l, 0, 1)
-	write(password, "wrong")
-	s.say(t, "CLIENT", "KILL", "USER", "sluice")
-	time.Sleep(50 * time.Millisecond)
-	wantUnavailable(t, l)
-}
-
-// TestClusterOfOne has a server in cluster mode accept every script: all keys are of one slot, and
-// declared.
-func TestClusterOfOne(t *testing.T) {
-	s, _ := ownServer(t, "--cluster-enabled", "yes")
-	s.say(t, "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-	for range 100 {
-		text, err := s.say(t, "CLUSTER", "INFO").ToString()
-		if err == nil && bytes.Contains([]byte(text), []byte("cluster_state:ok")) {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	c, err := s.connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	l := limiterOn(t, c)
-	check(t, l, "a")
-	check(t, l, "b")
-	if _, err := l.Commit(ctx, far, account, "", 0); err != nil {
-		t.Error(err)
-	}
-	if _, err := l.Release(ctx, far, account, "b"); err != nil {
-		t.Error(err)
-	}
-	wantUsed(t, l, 1, 0)
-	limitertest.Purge(t, l, account)
-}
-
-// TestURLsAreToldWithoutPasswords: a URL that is wrong is told without the password in it.
-func TestURLsAreToldWithoutPasswords(t *testing.T) {
-	for _, url := range []string{"redis://user:secret@host:port", "http://:secret@host", ":secret"} {
-		_, err := redis.Connect(redis.Connection{URL: url})
-		if err == nil || bytes.Contains([]byte(err.Error()), []byte("secret")) {
-			t.Errorf("%s: %v", url, err)
-		}
 	}
 }

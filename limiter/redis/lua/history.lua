@@ -216,15 +216,16 @@ do
   total, mtotal = (total - dC) % {{.Modulus}}, (mtotal - 1) % 4294967296
 {{- range .Windows}}
   if first{{.K}} > low then
-    before{{.K}}, mbefore{{.K}} = (before{{.K}} - dC) % {{.Modulus}}, (mbefore{{.K}} - 1) % 4294967296
+    before{{.K}} = (before{{.K}} - dC) % {{.Modulus}}
+    mbefore{{.K}} = (mbefore{{.K}} - 1) % 4294967296
   end
 {{- end}}
 end
 {{- end}}
 
 {{define "freeAt" -}}
--- When the excess will have left the window: into free{{.U}}{{.K}}S and N. It looks at the oldest stamps
--- first, as most excesses are small.
+-- When the excess will have left the window, into free{{.U}}{{.K}}S and N. It looks at the oldest
+-- stamps first, as most excesses are small.
 if excess{{.U}}{{.K}} > used{{.U}}{{.K}} then
   free{{.U}}{{.K}}S, free{{.U}}{{.K}}N = s0 + {{.Seconds}}, now
 else

@@ -1,7 +1,8 @@
 {{/* Reservations. The record of an id is a field of the account's hash: how it stands, its cost,
 and when: the deadline of one that is outstanding, expired or late, else when it ended; then its
-number in the order of ends, or 0. The outstanding ones are in a sorted set twice: by deadline (score:
-the seconds; member: nanoseconds and id), and by age (score: the number of its check, below 0; member: id). */}}
+number in the order of ends, or 0. The outstanding ones are in a sorted set twice: by deadline
+(score: the seconds; member: nanoseconds and id), and by age (score: the number of its check, below
+0; member: id). */}}
 
 {{define "expire" -}}
 -- Makes sends, at their deadlines, of reservations that are due: a bounded number of them. If there
