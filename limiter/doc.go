@@ -14,6 +14,6 @@
 //   - accounts.go: how accounts come, change and go.
 //   - account_map.go: name to account, read without a lock; key_order.go: the names in order, for
 //     lists.
-//   - batch.go: many calls that wait for their store once.
+//   - calls.go: many calls at once, and lists.
 //   - stats.go: counts for metrics.
 package limiter

@@ -2,7 +2,6 @@ package limiter
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 )
@@ -64,15 +63,9 @@ func (l *Limiter) Admits() error {
 // Release, or until ask.TTL has passed. A denied check changes nothing; neither does one that
 // returns an error.
 func (l *Limiter) Check(ctx context.Context, now Instant, k Key, ask Ask) (Decision, error) {
-	if ask.ID == "" || ask.Cost < 1 || ask.Cost > MaxCost || ask.TTL <= 0 {
-		return Decision{}, ErrInvalid
-	}
-	a, err := l.find(k)
+	a, err := l.forCheck(k, &ask)
 	if err != nil {
 		return Decision{}, err
-	}
-	if l.draining.Load() {
-		return Decision{}, ErrDraining
 	}
 	return a.state.Check(ctx, now, &a.policy, ask)
 }
@@ -84,10 +77,7 @@ func (l *Limiter) Check(ctx context.Context, now Instant, k Key, ask Ask) (Decis
 func (l *Limiter) Commit(
 	ctx context.Context, now Instant, k Key, id string, cost int64,
 ) (Outcome, error) {
-	if cost < 0 || cost > MaxCost {
-		return 0, ErrInvalid
-	}
-	a, err := l.find(k)
+	a, err := l.forCommit(k, cost)
 	if err != nil {
 		return 0, err
 	}
@@ -116,32 +106,27 @@ func (l *Limiter) Usage(ctx context.Context, now Instant, k Key) (Usage, error) 
 	return u, err
 }
 
-// List reports accounts in the order of their keys: those of one namespace, or of all if it is
-// empty, that come after a key, at most limit of them. More reports whether there are any beyond.
-// An account that is created or deleted while the pages are read may or may not be in them; no
-// other one is missed or repeated.
-func (l *Limiter) List(
-	ctx context.Context, now Instant, namespace string, after Key, limit int,
-) (page []Usage, more bool, err error) {
-	if !l.Loaded() {
-		return nil, false, ErrNotLoaded
+// forCheck validates a check, and returns the account that it is for.
+func (l *Limiter) forCheck(k Key, ask *Ask) (*account, error) {
+	if ask.ID == "" || ask.Cost < 1 || ask.Cost > MaxCost || ask.TTL <= 0 {
+		return nil, ErrInvalid
 	}
-	keys := l.accounts.keysAfter(namespace, after, limit+1)
-	if more = len(keys) > limit; more {
-		keys = keys[:limit]
+	a, err := l.find(k)
+	if err != nil {
+		return nil, err
 	}
-	page = make([]Usage, 0, len(keys))
-	for _, k := range keys {
-		u, err := l.Usage(ctx, now, k)
-		switch {
-		case errors.Is(err, ErrAccountNotFound): // it was deleted meanwhile
-		case err != nil:
-			return nil, false, err
-		default:
-			page = append(page, u)
-		}
+	if l.draining.Load() {
+		return nil, ErrDraining
 	}
-	return page, more, nil
+	return a, nil
+}
+
+// forCommit validates a commit, and returns the account that it is for.
+func (l *Limiter) forCommit(k Key, cost int64) (*account, error) {
+	if cost < 0 || cost > MaxCost {
+		return nil, ErrInvalid
+	}
+	return l.find(k)
 }
 
 // find returns an account that may be called.

@@ -1,7 +1,8 @@
 package server
 
 import (
-	"context"
+	"slices"
+	"sync"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/limiter"
@@ -19,7 +20,13 @@ func (s *Server) checkBatch(q *request, r *response) error {
 	if err := s.limiter.Admits(); err != nil {
 		return err
 	}
-	return handleItems(s, q, r, batch.Checks, s.checkItem)
+	return s.callAll(q, r, len(batch.Checks), func(i int, c *limiter.Call) {
+		item := &batch.Checks[i]
+		c.Verb = limiter.ToCheck
+		if c.Key, c.Err = itemKey(item.Account); c.Err == nil {
+			c.Ask, c.Err = s.ask(&item.CheckRequest)
+		}
+	})
 }
 
 func (s *Server) commitBatch(q *request, r *response) error {
@@ -30,7 +37,13 @@ func (s *Server) commitBatch(q *request, r *response) error {
 	if err := s.loaded(); err != nil {
 		return err
 	}
-	return handleItems(s, q, r, batch.Commits, s.commitItem)
+	return s.callAll(q, r, len(batch.Commits), func(i int, c *limiter.Call) {
+		item := &batch.Commits[i]
+		c.Verb = limiter.ToCommit
+		if c.Key, c.Err = itemKey(item.Account); c.Err == nil {
+			c.Ask, c.Err = sent(&item.CommitRequest)
+		}
+	})
 }
 
 func (s *Server) releaseBatch(q *request, r *response) error {
@@ -41,66 +54,65 @@ func (s *Server) releaseBatch(q *request, r *response) error {
 	if err := s.loaded(); err != nil {
 		return err
 	}
-	return handleItems(s, q, r, batch.Releases, s.releaseItem)
+	return s.callAll(q, r, len(batch.Releases), func(i int, c *limiter.Call) {
+		item := &batch.Releases[i]
+		c.Verb = limiter.ToRelease
+		if c.Key, c.Err = itemKey(item.Account); c.Err == nil {
+			c.Ask.ID, c.Err = optionalID("reservation", item.Reservation)
+		}
+	})
 }
 
-func (s *Server) checkItem(
-	ctx context.Context, item *httpv1.CheckItem, now limiter.Instant,
-) (checkResponse, error) {
-	k, err := itemKey(item.Account)
-	if err != nil {
-		return checkResponse{}, err
-	}
-	return s.check(ctx, k, &item.CheckRequest, now)
-}
+// callLists are lists of calls for batches, so that not each makes its own.
+var callLists = sync.Pool{New: func() any { return new([]limiter.Call) }}
 
-func (s *Server) commitItem(
-	ctx context.Context, item *httpv1.CommitItem, now limiter.Instant,
-) (endResponse, error) {
-	k, err := itemKey(item.Account)
-	if err != nil {
-		return endResponse{}, err
-	}
-	return s.commit(ctx, k, &item.CommitRequest, now)
-}
-
-func (s *Server) releaseItem(
-	ctx context.Context, item *httpv1.ReleaseItem, now limiter.Instant,
-) (endResponse, error) {
-	k, err := itemKey(item.Account)
-	if err != nil {
-		return endResponse{}, err
-	}
-	return s.release(ctx, k, &item.ReleaseRequest, now)
-}
-
-// handleItems handles the items of a batch in order, and responds with a list of their results. If
-// the store has to make what they changed durable, it does so once, at the end. If that fails, no
-// result may be told.
-func handleItems[Item any, Resp encoder](
-	s *Server, q *request, r *response, items []Item,
-	do func(context.Context, *Item, limiter.Instant) (Resp, error),
+// callAll reads the items of a batch into calls, has the limiter make them all at once, and
+// responds with a list of their results, in order.
+func (s *Server) callAll(
+	q *request, r *response, items int, read func(i int, into *limiter.Call),
 ) error {
-	if !r.share.acquire(s.responses, itemBytes*len(items)) {
+	if !r.share.acquire(s.responses, itemBytes*items) {
 		return errResponses
 	}
-	var batch limiter.Batch
-	ctx := batch.Context(q.http.Context())
+	list, _ := callLists.Get().(*[]limiter.Call)
+	*list = slices.Grow((*list)[:0], items)[:items]
+	calls := *list
+	defer func() {
+		clear(calls)
+		callLists.Put(list)
+	}()
+	for i := range calls {
+		read(i, &calls[i])
+	}
 	now := s.clock.Now()
+	if err := s.limiter.Do(q.http.Context(), now, calls); err != nil {
+		return err
+	}
 	r.body = append(r.body, `{"results":[`...)
-	for i := range items {
+	for i := range calls {
 		if i > 0 {
 			r.body = append(r.body, ',')
 		}
-		result, err := do(ctx, &items[i], now)
-		if err != nil {
-			r.body = s.appendFailure(r.body, q, err)
-			continue
-		}
-		r.body = result.AppendJSON(r.body)
+		r.body = s.appendResult(r.body, q, &calls[i], now)
 	}
 	r.body = append(r.body, "]}\n"...)
-	return batch.Wait(ctx)
+	return nil
+}
+
+// appendResult appends the result of a call, and counts it.
+func (s *Server) appendResult(
+	b []byte, q *request, c *limiter.Call, now limiter.Instant,
+) []byte {
+	switch {
+	case c.Err != nil:
+		return s.appendFailure(b, q, c.Err)
+	case c.Verb == limiter.ToCheck:
+		s.metrics.decided(&c.Decision)
+		return checkResponse{c.Decision, c.Ask.ID, now}.AppendJSON(b)
+	default:
+		s.metrics.ended(c.Outcome)
+		return endResponse{c.Outcome}.AppendJSON(b)
+	}
 }
 
 // itemKey returns the account that an item names.

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"slices"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
@@ -51,12 +50,7 @@ func NewWithFailingItems(o Options, err error) *Server {
 				if err := s.read(q, httpv1.MaxBatchBytes, &batch); err != nil {
 					return err
 				}
-				return handleItems(s, q, r, batch.Checks,
-					func(
-						context.Context, *httpv1.CheckItem, limiter.Instant,
-					) (checkResponse, error) {
-						return checkResponse{}, err
-					})
+				return s.callAll(q, r, len(batch.Checks), func(_ int, c *limiter.Call) { c.Err = err })
 			}
 		}
 	}

@@ -27,15 +27,11 @@ func (s *Server) check(
 func (s *Server) commit(
 	ctx context.Context, k limiter.Key, req *httpv1.CommitRequest, now limiter.Instant,
 ) (endResponse, error) {
-	id, err := optionalID("reservation", req.Reservation)
+	ask, err := sent(req)
 	if err != nil {
 		return endResponse{}, err
 	}
-	cost, err := inBounds("cost", req.Cost, 0, httpv1.MaxCost)
-	if err != nil {
-		return endResponse{}, err
-	}
-	outcome, err := s.limiter.Commit(ctx, now, k, id, cost)
+	outcome, err := s.limiter.Commit(ctx, now, k, ask.ID, ask.Cost)
 	if err != nil {
 		return endResponse{}, err
 	}
@@ -89,6 +85,15 @@ func (s *Server) ask(req *httpv1.CheckRequest) (ask limiter.Ask, err error) {
 	if ask.TTL = time.Duration(seconds) * time.Second; seconds == 0 {
 		ask.TTL = s.ttl
 	}
+	return ask, err
+}
+
+// sent is what a commit says was sent.
+func sent(req *httpv1.CommitRequest) (ask limiter.Ask, err error) {
+	if ask.ID, err = optionalID("reservation", req.Reservation); err != nil {
+		return ask, err
+	}
+	ask.Cost, err = inBounds("cost", req.Cost, 0, httpv1.MaxCost)
 	return ask, err
 }
 

@@ -22,19 +22,27 @@ func (d *durable) Open(key limiter.Key, uid string) limiter.Account {
 	return &durableAccount{d.Store.Open(key, uid), d}
 }
 
-func (d *durable) Wait(context.Context, uint64) error { d.waits.Add(1); return d.err }
+func (d *durable) wait() error { d.waits.Add(1); return d.err }
+
+// Do waits once for all calls.
+func (d *durable) Do(ctx context.Context, now limiter.Instant, calls []limiter.AccountCall) error {
+	for _, c := range calls {
+		a := c.Account.(*durableAccount).Account
+		switch c.Verb {
+		case limiter.ToCheck:
+			c.Decision, c.Err = a.Check(ctx, now, c.Policy, c.Ask)
+		case limiter.ToCommit:
+			c.Outcome, c.Err = a.Commit(ctx, now, c.Ask.ID, c.Ask.Cost)
+		default:
+			panic("no such batch is made")
+		}
+	}
+	return d.wait()
+}
 
 type durableAccount struct {
 	limiter.Account
 	store *durable
-}
-
-func (a *durableAccount) wait(ctx context.Context) error {
-	if b := limiter.BatchOf(ctx); b != nil {
-		b.Defer(a.store, 1)
-		return nil
-	}
-	return a.store.Wait(ctx, 1)
 }
 
 func (a *durableAccount) Check(
@@ -42,7 +50,7 @@ func (a *durableAccount) Check(
 ) (limiter.Decision, error) {
 	d, err := a.Account.Check(ctx, now, p, ask)
 	if err == nil {
-		err = a.wait(ctx)
+		err = a.store.wait()
 	}
 	return d, err
 }
@@ -52,7 +60,7 @@ func (a *durableAccount) Commit(
 ) (limiter.Outcome, error) {
 	o, err := a.Account.Commit(ctx, now, id, cost)
 	if err == nil {
-		err = a.wait(ctx)
+		err = a.store.wait()
 	}
 	return o, err
 }

@@ -48,17 +48,29 @@ var _ limiter.Account = (*account)(nil)
 func (a *account) Check(
 	ctx context.Context, now limiter.Instant, current *limiter.CurrentPolicy, ask limiter.Ask,
 ) (limiter.Decision, error) {
-	if err := a.store.admits(); err != nil {
-		return limiter.Decision{}, err
+	d, lsn, err := a.check(ctx, now, current, ask)
+	if err == nil {
+		err = a.store.wait(ctx, lsn)
 	}
-	d, err := a.Account.Check(ctx, now, current, ask)
-	if err != nil || d.Verdict != limiter.Allowed {
-		return d, err
-	}
-	if err := a.store.wait(ctx, a.granted.Load()); err != nil {
+	if err != nil {
 		return limiter.Decision{}, err
 	}
 	return d, nil
+}
+
+// check is Check before the wait. It returns the LSN of the record that has to be durable before
+// the decision is told, or 0.
+func (a *account) check(
+	ctx context.Context, now limiter.Instant, current *limiter.CurrentPolicy, ask limiter.Ask,
+) (d limiter.Decision, lsn uint64, err error) {
+	if err := a.store.admits(); err != nil {
+		return d, 0, err
+	}
+	d, err = a.Account.Check(ctx, now, current, ask)
+	if err != nil || d.Verdict != limiter.Allowed {
+		return d, 0, err
+	}
+	return d, a.granted.Load(), nil
 }
 
 // Commit implements [limiter.Account]. A commit of a reservation need not wait: were it lost, the
@@ -67,17 +79,25 @@ func (a *account) Check(
 func (a *account) Commit(
 	ctx context.Context, now limiter.Instant, id string, cost int64,
 ) (limiter.Outcome, error) {
-	if err := a.store.log.accepts(); err != nil {
-		return 0, err
+	outcome, lsn, err := a.commit(ctx, now, id, cost)
+	if err == nil {
+		err = a.store.wait(ctx, lsn)
 	}
-	outcome, err := a.Account.Commit(ctx, now, id, cost)
 	if err != nil {
-		return outcome, err
-	}
-	if err := a.store.wait(ctx, a.committed.Load()); err != nil {
 		return 0, err
 	}
 	return outcome, nil
+}
+
+// commit is Commit before the wait; see check.
+func (a *account) commit(
+	ctx context.Context, now limiter.Instant, id string, cost int64,
+) (outcome limiter.Outcome, lsn uint64, err error) {
+	if err := a.store.log.accepts(); err != nil {
+		return 0, 0, err
+	}
+	outcome, err = a.Account.Commit(ctx, now, id, cost)
+	return outcome, a.committed.Load(), err
 }
 
 // Release implements [limiter.Account]. It need not wait: were it lost, the reservation would count

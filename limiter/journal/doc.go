@@ -7,6 +7,7 @@
 //
 //   - store.go: the Store, and its accounts.
 //   - account.go: an account; which answers wait for the disk.
+//   - batch.go: many calls, and one wait.
 //   - log.go: the write-ahead log: all that came during one write is written with the next.
 //   - frame.go: what such a write has in it.
 //   - snapshot.go: all accounts at once, so that the log before it can be dropped.

@@ -5,7 +5,6 @@
 package journal
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"testing"
@@ -23,19 +22,16 @@ func TestIdleAccountsAreSmall(t *testing.T) {
 	l := limiter.New(s)
 	l.MarkLoaded()
 	used := func(from, to int) {
-		var b limiter.Batch
-		ctx := b.Context(context.Background())
+		var calls []limiter.Call
 		for i := from; i < to; i++ {
 			key := limiter.Key{Namespace: "marketing", Name: fmt.Sprintf("mailbox-%08d", i)}
 			uid := fmt.Sprintf("5e1f3b0a-7c1d-4c39-9a54-%012d", i)
 			limitertest.Apply(t, l, key, uid, limiter.Policy{Limits: limitertest.Limits(30, 0, 0)})
-			if _, err := l.Commit(ctx, limiter.Instant{}, key, "once", 1); err != nil {
-				t.Fatal(err)
-			}
+			calls = append(calls, limiter.Call{
+				Key: key, Verb: limiter.ToCommit, Ask: limiter.Ask{ID: "once", Cost: 1},
+			})
 		}
-		if err := b.Wait(context.Background()); err != nil {
-			t.Fatal(err)
-		}
+		doAll(t, l, limiter.Instant{}, calls)
 		s.Sweep(limiter.Instant{Mono: int64(25 * time.Hour)})
 		if err := s.snapshot(); err != nil { // and the database has little in memory
 			t.Fatal(err)

@@ -27,8 +27,7 @@ func BenchmarkRecover(b *testing.B) {
 			writeJournal(b, dir, size.accounts, size.sends)
 			onDisk := bytesIn(b, dir)
 			inMemory := heapOf(func() any {
-				l, _ := fill(b, memory.New(memory.Options{}), size.accounts, size.sends)
-				return l
+				return fill(b, memory.New(memory.Options{}), size.accounts, size.sends)
 			})
 			var kept any
 			heap := int64(0)
@@ -73,10 +72,7 @@ func writeJournal(b *testing.B, dir string, accounts, sends int) {
 	if _, err := s.Recover(context.Background()); err != nil {
 		b.Fatal(err)
 	}
-	_, batch := fill(b, s, accounts, sends)
-	if err := batch.Wait(context.Background()); err != nil {
-		b.Fatal(err)
-	}
+	fill(b, s, accounts, sends)
 	if err := os.CopyFS(dir, os.DirFS(filled)); err != nil {
 		b.Fatal(err)
 	}
@@ -96,30 +92,28 @@ func apply(b *testing.B, l *limiter.Limiter, i int) {
 	}
 }
 
-// fill spreads sends over accounts and over the last day.
-func fill(
-	b *testing.B, store limiter.Store, accounts, sends int,
-) (*limiter.Limiter, *limiter.Batch) {
+// fill spreads sends over accounts and over the last day. Each account has its own at their own
+// instants, though many are sent at once.
+func fill(b *testing.B, store limiter.Store, accounts, sends int) *limiter.Limiter {
 	b.Helper()
 	l := limiter.New(store)
 	for i := range accounts {
 		apply(b, l, i)
 	}
 	l.MarkLoaded()
-	batch := &limiter.Batch{}
-	ctx := batch.Context(context.Background())
 	start := time.Now().Add(-23 * time.Hour).UnixNano()
 	pause := int64(23*time.Hour) / int64(sends)
+	calls := make([]limiter.Call, 0, min(accounts, 10_000))
 	for i := range sends {
-		now := limiter.Instant{Mono: start + int64(i)*pause}
-		if _, err := l.Commit(ctx, now, benchKey(i%accounts), "", 1); err != nil {
-			// The disk is slower than this loop.
-			if err := batch.Wait(context.Background()); err != nil {
-				b.Fatal(err)
-			}
+		calls = append(calls, limiter.Call{
+			Key: benchKey(i % accounts), Verb: limiter.ToCommit, Ask: limiter.Ask{Cost: 1},
+		})
+		if len(calls) == cap(calls) || i == sends-1 {
+			doAll(b, l, limiter.Instant{Mono: start + int64(i)*pause}, calls)
+			calls = calls[:0]
 		}
 	}
-	return l, batch
+	return l
 }
 
 // heapOf is how much the heap grows by what is built, and kept until it was measured.

@@ -26,10 +26,7 @@ func BenchmarkChecksDuringSnapshots(b *testing.B) {
 			if _, err := s.Recover(context.Background()); err != nil {
 				b.Fatal(err)
 			}
-			l, batch := fill(b, s, accounts, sends)
-			if err := batch.Wait(context.Background()); err != nil {
-				b.Fatal(err)
-			}
+			l := fill(b, s, accounts, sends)
 			if err := s.snapshot(); err != nil {
 				b.Fatal(err)
 			}

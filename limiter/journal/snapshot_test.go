@@ -97,22 +97,15 @@ func TestFilesStaySmall(t *testing.T) {
 	var largest [2]int64 // of the first and the second half
 	written, taken := int64(0), uint64(0)
 	for round := 0; written < traffic; round++ {
-		var b limiter.Batch
-		ctx := b.Context(context.Background())
+		var calls []limiter.Call
 		now := at(time.Duration(round) * time.Second)
 		before := s.logBytes.Load()
 		for i := range 2000 {
 			id := fmt.Sprint(round, "-", i)
-			if _, err := l.Check(ctx, now, key, ask(id)); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := l.Release(ctx, now, key, id); err != nil {
-				t.Fatal(err)
-			}
+			calls = append(calls, limiter.Call{Key: key, Verb: limiter.ToCheck, Ask: ask(id)},
+				limiter.Call{Key: key, Verb: limiter.ToRelease, Ask: limiter.Ask{ID: id}})
 		}
-		if err := b.Wait(context.Background()); err != nil {
-			t.Fatal(err)
-		}
+		doAll(t, l, now, calls)
 		if after := s.logBytes.Load(); after > before {
 			written += after - before
 		} else {

@@ -87,7 +87,7 @@ type Store struct {
 	recovered map[limiter.Key]*account // those that nobody has opened yet
 }
 
-var _ limiter.Store = (*Store)(nil)
+var _ limiter.BatchStore = (*Store)(nil)
 
 // New returns a Store that has not been recovered yet, and does nothing.
 func New(o Options) *Store {
@@ -198,14 +198,9 @@ func (s *Store) admits() error {
 	return s.log.admits()
 }
 
-// wait returns when the record with an LSN is durable, or has the batch that the call is part of
-// wait for it.
+// wait returns when the record with an LSN is durable.
 func (s *Store) wait(ctx context.Context, lsn uint64) error {
 	if lsn < s.log.synced.Load() {
-		return nil
-	}
-	if b := limiter.BatchOf(ctx); b != nil {
-		b.Defer(s.log, lsn)
 		return nil
 	}
 	return s.log.Wait(ctx, lsn)

@@ -191,29 +191,28 @@ func (s durableSuite) testEndedIDsAreRemembered(t *testing.T) {
 		15m1s   usage               -> 1/5/5 + 0`)
 }
 
-// testBatch wants the results of a batch to be durable once its Wait returns.
+// testBatch wants the results of many calls at once to be durable once they have returned.
 func (s durableSuite) testBatch(t *testing.T) {
-	const calls = 20
+	const pairs = 20
 	p := s.start(t)
 	p.Apply(account, "uid-1", limiter.Policy{})
-	var b limiter.Batch
-	ctx := b.Context(context.Background())
-	for i := range calls {
+	var calls []limiter.Call
+	for i := range pairs {
 		ask := limiter.Ask{ID: fmt.Sprint(i), Cost: 1, TTL: time.Hour}
-		d, err := p.Limiter.Check(ctx, limiter.Instant{Mono: 1}, account, ask)
-		if err != nil || d.Verdict != limiter.Allowed {
-			t.Fatal(describe(d, err))
-		}
-		if _, err := p.Limiter.Commit(ctx, limiter.Instant{Mono: 1}, account, "", 2); err != nil {
-			t.Fatal(err)
-		}
+		calls = append(calls, limiter.Call{Key: account, Verb: limiter.ToCheck, Ask: ask},
+			limiter.Call{Key: account, Verb: limiter.ToCommit, Ask: limiter.Ask{Cost: 2}})
 	}
-	if err := b.Wait(context.Background()); err != nil {
+	if err := p.Do(context.Background(), limiter.Instant{Mono: 1}, calls); err != nil {
 		t.Fatal(err)
+	}
+	for i, c := range calls {
+		if allows := c.Decision.Verdict == limiter.Allowed; c.Err != nil || allows != (i%2 == 0) {
+			t.Fatalf("call %d: %+v", i, c)
+		}
 	}
 	p.kill(t, 0, nil, nil)
 	u, err := p.Usage(limiter.Instant{Mono: 2}, account)
-	if got := u.Window(limiter.Cost, limiter.Day).Used + u.InFlight; err != nil || got != 2*calls {
-		t.Errorf("%d count, %v, want %d", got, err, 2*calls)
+	if got := u.Window(limiter.Cost, limiter.Day).Used + u.InFlight; err != nil || got != 2*pairs {
+		t.Errorf("%d count, %v, want %d", got, err, 2*pairs)
 	}
 }

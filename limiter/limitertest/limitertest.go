@@ -18,6 +18,7 @@
 //   - earliest.go, earliest_merged.go, late_readings.go: G3, at random and with merged histories.
 //   - history.go, ended_ids.go: what a history and remembered ids give up to stay small.
 //   - table.go: seconds and messages, which are rows of the table of limits like all others.
+//   - batches.go: many calls at once are the same calls one by one.
 //   - clock.go, drain.go, purge.go, concurrency.go: clocks, the end of a process, purges, many
 //     callers.
 //
@@ -100,6 +101,7 @@ func Run(t *testing.T, newStore NewStore) {
 		{"DrainAdmitsNothing", s.testDrainAdmitsNothing},
 		{"ConcurrentCallers", s.testConcurrentCallers},
 		{"ListPagesInOrder", s.testListPagesInOrder},
+		{"BatchesAreSingleCalls", s.testBatchesAreSingleCalls},
 	} {
 		t.Run(c.name, c.test)
 	}

@@ -216,7 +216,7 @@ func writeSnapshot(t *testing.T, dir string, names []string) {
 	s.Loaded()
 	deadline := time.Now().Add(patience)
 	for n := 0; !hasSnapshot(t, registry); n++ {
-		sendMany(t, accounts[n%len(accounts)], s.Clock(), n)
+		sendMany(t, s, accounts[n%len(accounts)], s.Clock().Now(), n)
 		if time.Now().After(deadline) {
 			t.Fatal("no snapshot was taken")
 		}
@@ -242,23 +242,25 @@ func hasSnapshot(t *testing.T, registry *prometheus.Registry) bool {
 }
 
 // sendMany checks and commits in one batch.
-func sendMany(t *testing.T, a limiter.Account, clock limiter.Clock, n int) {
+func sendMany(t *testing.T, s *journal.Store, a limiter.Account, now limiter.Instant, n int) {
 	t.Helper()
 	var policy limiter.CurrentPolicy
 	policy.Store(&limiter.Policy{})
-	var batch limiter.Batch
-	ctx := batch.Context(context.Background())
+	var calls []limiter.AccountCall
 	for i := range 1000 {
-		now, id := clock.Now(), fmt.Sprintf("%d-%d", n, i)
-		_, err := a.Check(ctx, now, &policy, limiter.Ask{ID: id, Cost: 1, TTL: time.Minute})
-		if err == nil {
-			_, err = a.Commit(ctx, now, id, 1)
-		}
-		if err != nil {
-			t.Fatal(err)
+		ask := limiter.Ask{ID: fmt.Sprintf("%d-%d", n, i), Cost: 1, TTL: time.Minute}
+		for _, verb := range []limiter.Verb{limiter.ToCheck, limiter.ToCommit} {
+			calls = append(calls, limiter.AccountCall{
+				Call: &limiter.Call{Verb: verb, Ask: ask}, Account: a, Policy: &policy,
+			})
 		}
 	}
-	if err := batch.Wait(ctx); err != nil {
+	if err := s.Do(context.Background(), now, calls); err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range calls {
+		if c.Err != nil {
+			t.Fatal(c.Err)
+		}
 	}
 }
