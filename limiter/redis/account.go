@@ -35,20 +35,34 @@ func (a *account) Check(
 		return limiter.Decision{}, limiter.ErrAccountNotFound
 	}
 	held := &a.store.held
-	held.pending.Add(1)
+	others := held.pending.Add(1) - 1
 	defer held.pending.Add(-1)
-	ttl := min(ask.TTL, maxTTL)
-	reply, err := a.run(ctx, call{
-		script: checkScript, now: now, id: idArgument(ask.ID),
-		args: [2]string{numbers(
-			int64(a.life.Load()), ask.Cost, int64(ttl/time.Second), int64(ttl%time.Second),
-			int64(a.store.options.MaxReservationsPerAccount), held.allowance(a.count.Load()),
-		), policyArgument(p)},
-	})
+	reply, err := a.run(ctx, a.checkCall(now, p, ask, others))
 	if err != nil {
 		return limiter.Decision{}, err
 	}
-	var d limiter.Decision
+	return a.decision(reply, now, p, ask)
+}
+
+// checkCall is the call of a check, while others wait for their answers.
+func (a *account) checkCall(
+	now limiter.Instant, p *limiter.Policy, ask limiter.Ask, others int64,
+) call {
+	ttl := min(ask.TTL, maxTTL)
+	return call{
+		script: checkScript, now: now, id: idArgument(ask.ID),
+		args: [2]string{numbers(
+			int64(a.life.Load()), ask.Cost, int64(ttl/time.Second), int64(ttl%time.Second),
+			int64(a.store.options.MaxReservationsPerAccount),
+			a.store.held.allowance(a.count.Load(), others),
+		), policyArgument(p)},
+	}
+}
+
+// decision is what the answer to a check says.
+func (a *account) decision(
+	reply answer, now limiter.Instant, p *limiter.Policy, ask limiter.Ask,
+) (d limiter.Decision, err error) {
 	ok := false
 	switch reply.status {
 	case statusAllowed:
@@ -70,20 +84,28 @@ func (a *account) Check(
 func (a *account) Commit(
 	ctx context.Context, now limiter.Instant, id string, cost int64,
 ) (limiter.Outcome, error) {
-	return a.end(ctx, call{
+	return a.end(ctx, a.commitCall(now, id, cost))
+}
+
+func (a *account) commitCall(now limiter.Instant, id string, cost int64) call {
+	return call{
 		script: commitScript, now: now, id: idArgument(id), once: id == "",
 		args: [2]string{numbers(int64(a.life.Load()), cost)},
-	})
+	}
 }
 
 // Release implements [limiter.Account].
 func (a *account) Release(
 	ctx context.Context, now limiter.Instant, id string,
 ) (limiter.Outcome, error) {
-	return a.end(ctx, call{
+	return a.end(ctx, a.releaseCall(now, id))
+}
+
+func (a *account) releaseCall(now limiter.Instant, id string) call {
+	return call{
 		script: releaseScript, now: now, id: idArgument(id), once: id == "",
 		args: [2]string{numbers(int64(a.life.Load()))},
-	})
+	}
 }
 
 func (a *account) end(ctx context.Context, c call) (limiter.Outcome, error) {
@@ -91,6 +113,11 @@ func (a *account) end(ctx context.Context, c call) (limiter.Outcome, error) {
 	if err != nil {
 		return 0, err
 	}
+	return a.outcome(reply)
+}
+
+// outcome is what the answer to a commit or a release says.
+func (a *account) outcome(reply answer) (limiter.Outcome, error) {
 	o, err, ok := reply.outcome()
 	if !ok {
 		return 0, a.store.unavailable(errNoAnswer)
@@ -106,13 +133,22 @@ func (a *account) Usage(
 	if p == nil {
 		return limiter.Usage{}, limiter.ErrAccountNotFound
 	}
-	reply, err := a.run(ctx, call{
-		script: usageScript, now: now,
-		args: [2]string{numbers(int64(a.life.Load())), policyArgument(p)},
-	})
+	reply, err := a.run(ctx, a.usageCall(now, p))
 	if err != nil {
 		return limiter.Usage{}, err
 	}
+	return a.usage(reply, p)
+}
+
+func (a *account) usageCall(now limiter.Instant, p *limiter.Policy) call {
+	return call{
+		script: usageScript, now: now,
+		args: [2]string{numbers(int64(a.life.Load())), policyArgument(p)},
+	}
+}
+
+// usage is what the answer to a usage says.
+func (a *account) usage(reply answer, p *limiter.Policy) (limiter.Usage, error) {
 	if err, failed := errorOf[reply.status]; failed {
 		return limiter.Usage{}, err
 	}

@@ -38,41 +38,62 @@ func (a *account) run(ctx context.Context, c call) (answer, error) {
 		if err != nil {
 			return answer{}, a.store.unavailable(err)
 		}
-		reply, ok := readAnswer(raw)
-		if !ok {
-			return answer{}, a.store.unavailable(errNoAnswer)
-		}
-		if at != "" {
-			reply.called = c.now.Mono // also before 1970
-		}
-		a.life.CompareAndSwap(0, reply.life)
-		if reply.status != statusNotFound {
-			a.learn(reply.version, reply.count)
-		}
-		if reply.status != statusAgain {
-			return reply, nil
+		reply, err := a.read(raw, c.now, at)
+		if err != nil || reply.status != statusAgain {
+			return reply, err
 		}
 	}
 }
 
+// read reads an answer, and learns what it tells of the account.
+func (a *account) read(raw []byte, now limiter.Instant, at string) (answer, error) {
+	reply, ok := readAnswer(raw)
+	if !ok {
+		return answer{}, a.store.unavailable(errNoAnswer)
+	}
+	if at != "" {
+		reply.called = now.Mono // also before 1970
+	}
+	a.life.CompareAndSwap(0, reply.life)
+	if reply.status != statusNotFound {
+		a.learn(reply.version, reply.count)
+	}
+	return reply, nil
+}
+
 // eval makes one round trip, or two where the server does not know the script yet.
 func (s *Store) eval(ctx context.Context, keys []string, c call, at string) ([]byte, error) {
-	arguments := []string{at, c.id, c.args[0], c.args[1]}
-	byHash := s.client.B().Evalsha().Sha1(c.script.sha).Numkeys(int64(len(keys))).Key(keys...).
-		Arg(arguments...).Build()
-	if !c.once {
-		byHash = byHash.ToRetryable()
-	}
-	raw, err := s.client.Do(ctx, byHash).AsBytes()
-	if refusal, ok := valkey.IsValkeyErr(err); ok && refusal.IsNoScript() {
-		whole := s.client.B().Eval().Script(c.script.text).Numkeys(int64(len(keys))).
-			Key(keys...).Arg(arguments...).Build()
-		if !c.once {
-			whole = whole.ToRetryable()
-		}
-		raw, err = s.client.Do(ctx, whole).AsBytes()
+	raw, err := s.client.Do(ctx, s.byHash(keys, &c, at)).AsBytes()
+	if isNoScript(err) {
+		raw, err = s.client.Do(ctx, s.inFull(keys, &c, at)).AsBytes()
 	}
 	return raw, err
+}
+
+// isNoScript reports whether the server does not know the script, and has done nothing.
+func isNoScript(err error) bool {
+	refusal, ok := valkey.IsValkeyErr(err)
+	return ok && refusal.IsNoScript()
+}
+
+// byHash is the command for a call of a script that the server knows.
+func (s *Store) byHash(keys []string, c *call, at string) valkey.Completed {
+	command := s.client.B().Evalsha().Sha1(c.script.sha).Numkeys(int64(len(keys))).Key(keys...).
+		Arg(at, c.id, c.args[0], c.args[1]).Build()
+	if !c.once {
+		command = command.ToRetryable()
+	}
+	return command
+}
+
+// inFull is the command that has the server know the script, too.
+func (s *Store) inFull(keys []string, c *call, at string) valkey.Completed {
+	command := s.client.B().Eval().Script(c.script.text).Numkeys(int64(len(keys))).Key(keys...).
+		Arg(at, c.id, c.args[0], c.args[1]).Build()
+	if !c.once {
+		command = command.ToRetryable()
+	}
+	return command
 }
 
 // unavailable tells why there was no answer, and returns what callers get.

@@ -11,6 +11,7 @@
 //   - store.go: the store, and its accounts on this replica.
 //   - account.go: the calls; arguments.go and answers.go: what goes to the scripts and comes back.
 //   - call.go: one script call, and what may be repeated.
+//   - many.go: many calls in one round trip.
 //   - held.go: how many reservations are outstanding, as far as this replica knows.
 //   - lives.go: which life of an account a call means, where one uid comes back.
 //   - connect.go: the client, from a URL and files.

@@ -10,9 +10,10 @@ type held struct {
 	pending atomic.Int64 // checks that wait for their answer: each may become a reservation
 }
 
-// allowance returns up to how many reservations an account may have that is known to have so many.
-func (h *held) allowance(known int64) int64 {
-	return max(0, h.max-(h.count.Load()-known)-(h.pending.Load()-1))
+// allowance returns up to how many reservations an account may have that is known to have so many,
+// while other checks wait for their answers.
+func (h *held) allowance(known, others int64) int64 {
+	return max(0, h.max-(h.count.Load()-known)-others)
 }
 
 // learn notes how many reservations an account has.

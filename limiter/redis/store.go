@@ -52,7 +52,7 @@ type Store struct {
 	accounts map[*account]struct{} // those with reservations, as far as this replica knows
 }
 
-var _ limiter.Store = (*Store)(nil)
+var _ limiter.BatchStore = (*Store)(nil)
 
 // New returns a Store that uses a client, which the caller closes. It asks nothing of the server.
 func New(client valkey.Client, o Options) *Store {
