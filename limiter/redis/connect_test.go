@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/valkey-io/valkey-go"
+
 	"github.com/sluice-mail/sluice/limiter/limitertest"
 	"github.com/sluice-mail/sluice/limiter/redis"
 )
@@ -55,6 +57,23 @@ func TestPasswordFilesAreReadAgain(t *testing.T) {
 // TestClusterOfOne has a server in cluster mode accept every script: all keys are of one slot, and
 // declared.
 func TestClusterOfOne(t *testing.T) {
+	_, c := clusterOfOne(t)
+	l := limiterOn(t, c)
+	check(t, l, "a")
+	check(t, l, "b")
+	if _, err := l.Commit(ctx, far, account, "", 0); err != nil {
+		t.Error(err)
+	}
+	if _, err := l.Release(ctx, far, account, "b"); err != nil {
+		t.Error(err)
+	}
+	wantUsed(t, l, 1, 0)
+	limitertest.Purge(t, l, account)
+}
+
+// clusterOfOne is a server in cluster mode that has all slots, and a client of it.
+func clusterOfOne(t *testing.T) (*server, valkey.Client) {
+	t.Helper()
 	s, _ := ownServer(t, "--cluster-enabled", "yes")
 	s.say(t, "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
 	for range 100 {
@@ -69,17 +88,7 @@ func TestClusterOfOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	l := limiterOn(t, c)
-	check(t, l, "a")
-	check(t, l, "b")
-	if _, err := l.Commit(ctx, far, account, "", 0); err != nil {
-		t.Error(err)
-	}
-	if _, err := l.Release(ctx, far, account, "b"); err != nil {
-		t.Error(err)
-	}
-	wantUsed(t, l, 1, 0)
-	limitertest.Purge(t, l, account)
+	return s, c
 }
 
 // TestURLsAreToldWithoutPasswords: a URL that is wrong is told without the password in it.

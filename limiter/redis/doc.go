@@ -15,5 +15,7 @@
 //   - held.go: how many reservations are outstanding, as far as this replica knows.
 //   - lives.go: which life of an account a call means, where one uid comes back.
 //   - connect.go: the client, from a URL and files.
+//   - epoch.go: whether the store is the one that was written to; epoch_namespace.go: its parts.
+//   - accept_loss.go: how to go on with another one.
 //   - scripts.go: the scripts, put together from the templates in lua/.
 package redis
