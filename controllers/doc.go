@@ -13,6 +13,7 @@
 //   - status_notifier.go: the limits controller tells the status controller what is in force.
 //   - pod_events.go: events about the pod that this runs in.
 //   - leader.go: the election of the replica that writes the status.
+//   - epoch_configmap.go: remembers the epoch of a shared store.
 //
 // From a folder of manifests:
 //
