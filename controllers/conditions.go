@@ -31,7 +31,7 @@ func readyCondition(
 		c.Message = fmt.Sprintf("%v. %s", problem, consequence)
 		return c, true
 	}
-	if !inForce || policy != desired {
+	if !inForce || !policy.SameRules(desired) {
 		return c, false
 	}
 	c.Reason, c.Message = v1alpha1.ReasonLimitsEnforced, "Enforcing "+describe(policy.Limits)+"."

@@ -41,7 +41,9 @@ func (a *mailAccount) desiredPolicy() (limiter.Policy, error) {
 	if a.unreadable != nil {
 		return limiter.Policy{}, a.unreadable
 	}
-	return desiredPolicy(&a.Spec)
+	p, err := desiredPolicy(&a.Spec)
+	p.Generation = a.Generation
+	return p, err
 }
 
 // enforce makes the limiter enforce the desired policy, and reports whether that changed the policy

@@ -72,8 +72,11 @@ func TestAnyAccountIsRead(t *testing.T) {
 func wantRead(t *testing.T, what string, a *mailAccount, problem string) {
 	t.Helper()
 	var got string
-	if _, err := a.desiredPolicy(); err != nil {
+	switch policy, err := a.desiredPolicy(); {
+	case err != nil:
 		got = err.Error()
+	case policy.Generation != 7:
+		t.Errorf("%s: the policy is %+v", what, policy)
 	}
 	if !strings.HasPrefix(got, problem) || (got == "") != (problem == "") {
 		t.Errorf("%s: the problem is %q, want %q", what, got, problem)

@@ -12,8 +12,9 @@ type account struct {
 
 // Apply creates the account or changes its policy, which holds from the next check; history and
 // outstanding reservations stay. An account that exists with another uid was deleted and created
-// again: the old one is purged first. The result reports whether anything changed. An error is
-// that of a purge, and Apply must be called again.
+// again: the old one is purged first. The result reports whether the rules changed; a Generation
+// that is new is kept, and changes nothing. An error is that of a purge, and Apply must be called
+// again.
 func (l *Limiter) Apply(
 	ctx context.Context, k Key, uid string, p Policy,
 ) (changed bool, err error) {
@@ -37,7 +38,7 @@ func (l *Limiter) Apply(
 			return false, nil
 		}
 		if a.policy.policy.CompareAndSwap(before, &p) {
-			return true, nil
+			return !before.SameRules(p), nil
 		}
 	}
 }

@@ -92,6 +92,31 @@ func TestPurgeWhileTheStoreIsAway(t *testing.T) {
 	}
 }
 
+// TestApplyKeepsTheGeneration wants a policy to be no change if only its generation is new.
+func TestApplyKeepsTheGeneration(t *testing.T) {
+	t.Parallel()
+	l, k := limiter.New(memory.New(memory.Options{})), limiter.Key{Name: "a"}
+	two := limiter.Limits{limiter.Cost: {limiter.Minute: 2}}
+	for n, step := range []struct {
+		policy  limiter.Policy
+		changed bool
+	}{
+		{limiter.Policy{Limits: two, Generation: 1}, true},
+		{limiter.Policy{Limits: two, Generation: 1}, false},
+		{limiter.Policy{Limits: two, Generation: 2}, false},
+		{limiter.Policy{Suspended: true, Limits: two, Generation: 3}, true},
+		{limiter.Policy{Suspended: true, Generation: 3}, true},
+	} {
+		changed, err := l.Apply(t.Context(), k, "uid", step.policy)
+		if changed != step.changed || err != nil {
+			t.Errorf("step %d: it changed: %v, %v", n, changed, err)
+		}
+		if got, _ := l.PolicyInForce(k, "uid"); got != step.policy {
+			t.Errorf("step %d: %+v is in force", n, got)
+		}
+	}
+}
+
 // TestListOfAStoreThatIsAway wants a page without an account to be an error, not a shorter page.
 func TestListOfAStoreThatIsAway(t *testing.T) {
 	t.Parallel()

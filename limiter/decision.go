@@ -19,6 +19,8 @@ type Ask struct {
 	Cost int64
 	// TTL is how long to hold the slot. After that it counts as sent.
 	TTL time.Duration
+	// New says that the ID was made for this very call: nobody has used it before.
+	New bool
 }
 
 // Verdict is the answer to a check.

@@ -81,4 +81,13 @@ type Policy struct {
 	Behavior  Behavior
 	DeferTo   DeferTo
 	Suspended bool // deny every check
+	// Generation is the number of this version of the spec: where replicas disagree for a moment,
+	// a store that they share goes by the latest. 0 is not known.
+	Generation int64
+}
+
+// SameRules reports whether two policies decide the same. Their generations do not matter.
+func (p Policy) SameRules(other Policy) bool {
+	p.Generation = other.Generation
+	return p == other
 }

@@ -76,7 +76,7 @@ func (s *Server) ask(req *httpv1.CheckRequest) (ask limiter.Ask, err error) {
 		return ask, err
 	}
 	if ask.ID == "" {
-		ask.ID = s.ids.next()
+		ask.ID, ask.New = s.ids.next(), true
 	}
 	if ask.Cost, err = inBounds("cost", req.Cost, 1, httpv1.MaxCost); err != nil {
 		return ask, err
