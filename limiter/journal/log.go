@@ -123,9 +123,9 @@ func signal(c chan struct{}) {
 	}
 }
 
-// Wait returns once the record with an LSN is durable, or [limiter.ErrStoreUnavailable] when the log
-// has failed, or the disk takes longer than patience. So it needs no look at the context: a plain
-// receive costs the least where hundreds wait.
+// Wait returns once the record with an LSN is durable, or [limiter.ErrStoreUnavailable] when the
+// log has failed, or the disk takes longer than patience. So it needs no look at the context: a
+// plain receive costs the least where hundreds wait.
 func (l *log) Wait(_ context.Context, lsn uint64) error {
 	if lsn < l.synced.Load() {
 		return nil

@@ -134,6 +134,7 @@ func (b *batches) call(verb limiter.Verb) limiter.Call {
 		c.Ask.TTL = time.Duration(1+r.IntN(90)) * time.Second
 	case limiter.ToCommit:
 		c.Ask.Cost = r.Int64N(4) - r.Int64N(40)/39 // -1 is invalid
+	case limiter.ToRelease, limiter.ToUsage:
 	}
 	return c
 }
