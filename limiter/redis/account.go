@@ -10,18 +10,27 @@ import (
 	"github.com/sluice-mail/sluice/limiter"
 )
 
+// keys is how many keys each script gets.
+const keys = 5
+
 // account is one account, as this replica knows it.
 type account struct {
-	store *Store
-	base  string // what the names of its keys begin with
-	keys  [4]string
-	life  atomic.Uint32 // which life of the keys is meant; 0 is not known yet. See lives.go
-	count atomic.Int64  // its outstanding reservations, when an answer last told
+	store     *Store
+	namespace string
+	base      string // what the names of its keys begin with
+	keys      [keys]string
+	life      atomic.Uint32 // which life of the keys is meant; 0 is not known yet. See lives.go
+	count     atomic.Int64  // its outstanding reservations, when an answer last told
+	denial    atomic.Pointer[denied]
+	changes   atomic.Uint64 // how often the server said that it was written to
+	tracking  atomic.Bool   // whether that is being asked for
 
 	mu       sync.Mutex
 	answered bool
-	version  uint32 // of the answer that count is of
-	closed   bool   // it was purged here
+	version  uint32        // of the latest answer
+	lineage  uint32        // of the store, at that answer
+	when     time.Duration // that was
+	closed   bool          // it was purged here
 }
 
 var _ limiter.Account = (*account)(nil)
@@ -34,14 +43,20 @@ func (a *account) Check(
 	if p == nil {
 		return limiter.Decision{}, limiter.ErrAccountNotFound
 	}
+	if d, ok := a.deniedAgain(now, p, ask); ok {
+		return d, nil
+	}
+	a.store.late.cancel(a, ask.ID)
 	held := &a.store.held
 	others := held.pending.Add(1) - 1
 	defer held.pending.Add(-1)
-	reply, err := a.run(ctx, a.checkCall(now, p, ask, others))
+	c := a.checkCall(now, p, ask, others)
+	reply, err := a.run(ctx, &c)
 	if err != nil {
+		a.doubt(&c, ask)
 		return limiter.Decision{}, err
 	}
-	return a.decision(reply, now, p, ask)
+	return a.decision(reply, &c, p, ask)
 }
 
 // checkCall is the call of a check, while others wait for their answers.
@@ -49,28 +64,34 @@ func (a *account) checkCall(
 	now limiter.Instant, p *limiter.Policy, ask limiter.Ask, others int64,
 ) call {
 	ttl := min(ask.TTL, maxTTL)
-	return call{
-		script: checkScript, now: now, id: idArgument(ask.ID),
-		args: [2]string{numbers(
-			int64(a.life.Load()), ask.Cost, int64(ttl/time.Second), int64(ttl%time.Second),
-			int64(a.store.options.MaxReservationsPerAccount),
-			a.store.held.allowance(a.count.Load(), others),
-		), policyArgument(p)},
+	c := call{
+		script: checkScript, now: now, id: idArgument(ask.ID), policy: policyArgument(p),
+		kind: recentCheck,
 	}
+	c.with(ask.Cost, int64(ttl/time.Second), int64(ttl%time.Second),
+		int64(a.store.options.MaxReservationsPerAccount),
+		a.store.held.allowance(a.count.Load(), others))
+	return c
 }
 
 // decision is what the answer to a check says.
 func (a *account) decision(
-	reply answer, now limiter.Instant, p *limiter.Policy, ask limiter.Ask,
+	reply answer, c *call, p *limiter.Policy, ask limiter.Ask,
 ) (d limiter.Decision, err error) {
 	ok := false
 	switch reply.status {
 	case statusAllowed:
+		reply.decider(p, allowedSize)
 		d, ok = reply.allowed(ask)
 	case statusDenied:
-		d, ok = reply.denied(p, now, ask.Cost)
+		mine := p
+		p = reply.decider(p, stateSize)
+		d, ok = reply.denied(p, c.now, ask.Cost)
+		if ok && p == mine {
+			a.remember(&reply, c, p, ask)
+		}
 	case statusSuspended:
-		d, ok = limiter.Decision{Verdict: denial(p), Suspended: true}, true
+		d, ok = limiter.Decision{Verdict: denial(reply.decider(p, 0)), Suspended: true}, true
 	default:
 		err, ok = errorOf[reply.status]
 	}
@@ -80,35 +101,59 @@ func (a *account) decision(
 	return d, err
 }
 
+// doubt gives back, in the background, what a check may have taken that got no answer, unless its
+// caller can ask again.
+func (a *account) doubt(c *call, ask limiter.Ask) {
+	if c.sent && ask.New {
+		a.later(limiter.ToRelease, ask.ID, 0)
+	}
+}
+
+// later has a commit or a release made in the background that got no answer. Without an id it is
+// the caller's to repeat.
+func (a *account) later(verb limiter.Verb, id string, cost int64) {
+	if id != "" {
+		a.store.late.add(late{account: a, verb: verb, id: id, cost: cost})
+	}
+}
+
 // Commit implements [limiter.Account].
 func (a *account) Commit(
 	ctx context.Context, now limiter.Instant, id string, cost int64,
 ) (limiter.Outcome, error) {
-	return a.end(ctx, a.commitCall(now, id, cost))
+	c := a.commitCall(now, id, cost)
+	o, err := a.end(ctx, &c)
+	if err == limiter.ErrStoreUnavailable { //nolint:errorlint // it is never wrapped
+		a.later(limiter.ToCommit, id, cost)
+	}
+	return o, err
 }
 
 func (a *account) commitCall(now limiter.Instant, id string, cost int64) call {
-	return call{
-		script: commitScript, now: now, id: idArgument(id), once: id == "",
-		args: [2]string{numbers(int64(a.life.Load()), cost)},
-	}
+	c := call{script: commitScript, now: now, id: endArgument(id), kind: recentCommit}
+	c.with(cost, 0)
+	return c
 }
 
 // Release implements [limiter.Account].
 func (a *account) Release(
 	ctx context.Context, now limiter.Instant, id string,
 ) (limiter.Outcome, error) {
-	return a.end(ctx, a.releaseCall(now, id))
+	c := a.releaseCall(now, id)
+	o, err := a.end(ctx, &c)
+	if err == limiter.ErrStoreUnavailable { //nolint:errorlint // it is never wrapped
+		a.later(limiter.ToRelease, id, 0)
+	}
+	return o, err
 }
 
 func (a *account) releaseCall(now limiter.Instant, id string) call {
-	return call{
-		script: releaseScript, now: now, id: idArgument(id), once: id == "",
-		args: [2]string{numbers(int64(a.life.Load()))},
-	}
+	c := call{script: releaseScript, now: now, id: endArgument(id), kind: recentRelease}
+	c.with(0)
+	return c
 }
 
-func (a *account) end(ctx context.Context, c call) (limiter.Outcome, error) {
+func (a *account) end(ctx context.Context, c *call) (limiter.Outcome, error) {
 	reply, err := a.run(ctx, c)
 	if err != nil {
 		return 0, err
@@ -133,7 +178,8 @@ func (a *account) Usage(
 	if p == nil {
 		return limiter.Usage{}, limiter.ErrAccountNotFound
 	}
-	reply, err := a.run(ctx, a.usageCall(now, p))
+	c := a.usageCall(now, p)
+	reply, err := a.run(ctx, &c)
 	if err != nil {
 		return limiter.Usage{}, err
 	}
@@ -141,10 +187,7 @@ func (a *account) Usage(
 }
 
 func (a *account) usageCall(now limiter.Instant, p *limiter.Policy) call {
-	return call{
-		script: usageScript, now: now,
-		args: [2]string{numbers(int64(a.life.Load())), policyArgument(p)},
-	}
+	return call{script: usageScript, now: now, policy: policyArgument(p)}
 }
 
 // usage is what the answer to a usage says.
@@ -152,6 +195,7 @@ func (a *account) usage(reply answer, p *limiter.Policy) (limiter.Usage, error) 
 	if err, failed := errorOf[reply.status]; failed {
 		return limiter.Usage{}, err
 	}
+	p = reply.decider(p, stateSize)
 	u, ok := reply.usage(p)
 	if !ok || reply.status != statusUsage {
 		return limiter.Usage{}, a.store.unavailable(errNoAnswer)
@@ -164,10 +208,8 @@ func (a *account) Purge(ctx context.Context) (entries int, err error) {
 	if a.isClosed() {
 		return 0, nil
 	}
-	reply, err := a.run(ctx, call{
-		script: purgeScript, now: limiter.Instant{Mono: a.store.latest.Load()},
-		args: [2]string{numbers(int64(a.life.Load()))},
-	})
+	c := call{script: purgeScript, now: limiter.Instant{Mono: a.store.latest.Load()}}
+	reply, err := a.run(ctx, &c)
 	if err != nil {
 		return 0, err
 	}
@@ -180,6 +222,7 @@ func (a *account) Purge(ctx context.Context) (entries int, err error) {
 		return 0, a.store.unavailable(errNoAnswer)
 	}
 	a.close()
+	a.store.denials.forget(a)
 	a.store.lives.end(a.base, reply.life)
 	return entries, nil
 }
@@ -190,6 +233,7 @@ func (a *account) close() {
 	defer a.mu.Unlock()
 	if !a.closed {
 		a.closed = true
+		a.denial.Store(nil)
 		a.note(0)
 	}
 }

@@ -14,9 +14,9 @@ type answer struct {
 	version uint32
 	count   int64 // outstanding reservations
 	// called is the instant of the call and now that of the account, which may have seen a later
-	// one.
-	called, now int64
-	body        []byte
+	// one. asked is not after the caller's: waits count from there, so that none is too short.
+	asked, called, now int64
+	body               []byte
 }
 
 const answerSize = 1 + 7*4
@@ -42,9 +42,26 @@ func readAnswer(b []byte) (a answer, ok bool) {
 	}, true
 }
 
+// What the body of an answer is long, without the policy that may follow.
+const (
+	allowedSize = 1 + 8 + 8
+	stateSize   = 8 + 8 + 16*limiter.Units*limiter.Windows
+)
+
+// decider returns the policy that decided: the caller's, or a newer one that another replica has
+// brought. It takes that off the body, which is of this size otherwise.
+func (a *answer) decider(p *limiter.Policy, size int) *limiter.Policy {
+	if len(a.body) != size+policySize {
+		return p
+	}
+	newer := readPolicy(a.body[size:])
+	a.body = a.body[:size]
+	return newer
+}
+
 // allowed is the rest of the answer to an allowed check.
-func (a answer) allowed(ask limiter.Ask) (d limiter.Decision, ok bool) {
-	if len(a.body) != 1+8+8 {
+func (a *answer) allowed(ask limiter.Ask) (d limiter.Decision, ok bool) {
+	if len(a.body) != allowedSize {
 		return d, false
 	}
 	return limiter.Decision{
@@ -56,17 +73,18 @@ func (a answer) allowed(ask limiter.Ask) (d limiter.Decision, ok bool) {
 
 // state is the rest of the answer to a denied check, and to one for the usage.
 type state struct {
-	cost int64 // of what is outstanding
-	used [limiter.Units][limiter.Windows]int64
-	free [limiter.Units][limiter.Windows]int64 // instants
+	until int64 // the instant up to which all of it holds, if nobody calls
+	cost  int64 // of what is outstanding
+	used  [limiter.Units][limiter.Windows]int64
+	free  [limiter.Units][limiter.Windows]int64 // instants
 }
 
-func (a answer) state() (s state, ok bool) {
-	if len(a.body) != 8+16*limiter.Units*limiter.Windows {
+func (a *answer) state() (s state, ok bool) {
+	if len(a.body) != stateSize {
 		return s, false
 	}
-	s.cost = int64(binary.BigEndian.Uint64(a.body))
-	b := a.body[8:]
+	s.until, s.cost = readInstant(a.body), int64(binary.BigEndian.Uint64(a.body[8:]))
+	b := a.body[16:]
 	for u := range s.used {
 		for w := range s.used[u] {
 			s.used[u][w] = int64(binary.BigEndian.Uint64(b))
@@ -78,7 +96,7 @@ func (a answer) state() (s state, ok bool) {
 }
 
 // window is how one window stands towards a further check of this cost.
-func (a answer) window(
+func (a *answer) window(
 	s *state, p *limiter.Policy, u limiter.Unit, w limiter.Window, cost int64,
 ) limiter.WindowUsage {
 	inFlight := s.cost
@@ -89,23 +107,30 @@ func (a answer) window(
 		Unit: u, Window: w, Limit: max(0, p.Limits[u][w]), Used: s.used[u][w], InFlight: inFlight,
 	}
 	if usage.Limit > 0 && usage.Used+inFlight+cost > usage.Limit {
-		usage.Full, usage.FreeIn = true, time.Duration(s.free[u][w]-a.called)
+		usage.Full, usage.FreeIn = true, time.Duration(s.free[u][w]-a.asked)
 	}
 	return usage
 }
 
 // denied is the rest of the answer to a denied check.
-func (a answer) denied(
+func (a *answer) denied(
 	p *limiter.Policy, now limiter.Instant, cost int64,
 ) (d limiter.Decision, ok bool) {
 	s, ok := a.state()
 	if !ok {
 		return d, false
 	}
+	return a.deniedIn(&s, p, now, cost)
+}
+
+// deniedIn is a denial in a state of the account.
+func (a *answer) deniedIn(
+	s *state, p *limiter.Policy, now limiter.Instant, cost int64,
+) (d limiter.Decision, ok bool) {
 	d = limiter.Decision{Verdict: denial(p), Limited: true}
 	for u := range limiter.Unit(limiter.Units) {
 		for w := range limiter.Window(limiter.Windows) {
-			if usage := a.window(&s, p, u, w, cost); usage.Full {
+			if usage := a.window(s, p, u, w, cost); usage.Full {
 				d.Exhausted = append(d.Exhausted, usage)
 				d.RetryAfter = max(d.RetryAfter, usage.FreeIn)
 			}
@@ -130,7 +155,7 @@ func denial(p *limiter.Policy) limiter.Verdict {
 }
 
 // usage is the rest of the answer to a call for the usage.
-func (a answer) usage(p *limiter.Policy) (u limiter.Usage, ok bool) {
+func (a *answer) usage(p *limiter.Policy) (u limiter.Usage, ok bool) {
 	s, ok := a.state()
 	if !ok {
 		return u, false
@@ -173,7 +198,7 @@ var outcomeOf = map[status]limiter.Outcome{
 }
 
 // outcome is the answer to a commit or a release. It reports false if it is none.
-func (a answer) outcome() (o limiter.Outcome, err error, ok bool) { //nolint:revive // ok is last
+func (a *answer) outcome() (o limiter.Outcome, err error, ok bool) { //nolint:revive // ok is last
 	if err, ok = errorOf[a.status]; ok {
 		return 0, err, true
 	}

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -50,6 +49,7 @@ func (c Connection) options() (valkey.ClientOption, error) {
 	o.ClientName = "sluice"
 	o.DisableCache = true    // no answer is read twice
 	o.PipelineMultiplex = -1 // one connection, in which concurrent calls share system calls
+	o.RingScaleEachConn = ringScale
 	o.ConnWriteTimeout = c.Timeout
 	o.Dialer = net.Dialer{Timeout: c.Timeout, KeepAlive: c.Timeout}
 	if c.CAFile != "" {
@@ -103,9 +103,4 @@ func credentials(
 		}
 		return as, nil
 	}
-}
-
-// Ping reports whether the server answers.
-func (s *Store) Ping(ctx context.Context) error {
-	return s.client.Do(ctx, s.client.B().Ping().Build()).Error()
 }

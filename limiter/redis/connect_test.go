@@ -23,7 +23,7 @@ import (
 
 // TestPasswordFilesAreReadAgain has the password change under a client that has to connect anew.
 func TestPasswordFilesAreReadAgain(t *testing.T) {
-	s, _ := ownServer(t)
+	s := bareServer(t)
 	s.say(t, "ACL", "SETUSER", "sluice", "on", ">first", "~sl:*", "+@all")
 	dir := t.TempDir()
 	username, password := filepath.Join(dir, "username"), filepath.Join(dir, "password")
@@ -35,14 +35,9 @@ func TestPasswordFilesAreReadAgain(t *testing.T) {
 	}
 	write(username, "sluice\n")
 	write(password, "first\n")
-	c, err := redis.Connect(redis.Connection{
+	l := limiterOn(t, redis.Connection{
 		URL: "redis://" + s.address(), UsernameFile: username, PasswordFile: password,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	l := limiterOn(t, c)
 	check(t, l, "a")
 	s.say(t, "ACL", "SETUSER", "sluice", "resetpass", ">second")
 	write(password, "second\n")
@@ -57,8 +52,8 @@ func TestPasswordFilesAreReadAgain(t *testing.T) {
 // TestClusterOfOne has a server in cluster mode accept every script: all keys are of one slot, and
 // declared.
 func TestClusterOfOne(t *testing.T) {
-	_, c := clusterOfOne(t)
-	l := limiterOn(t, c)
+	s, _ := clusterOfOne(t)
+	l := limiterOn(t, redis.Connection{URL: "redis://" + s.address()})
 	check(t, l, "a")
 	check(t, l, "b")
 	if _, err := l.Commit(ctx, far, account, "", 0); err != nil {
@@ -74,7 +69,7 @@ func TestClusterOfOne(t *testing.T) {
 // clusterOfOne is a server in cluster mode that has all slots, and a client of it.
 func clusterOfOne(t *testing.T) (*server, valkey.Client) {
 	t.Helper()
-	s, _ := ownServer(t, "--cluster-enabled", "yes")
+	s := bareServer(t, "--cluster-enabled", "yes")
 	s.say(t, "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
 	for range 100 {
 		text, err := s.say(t, "CLUSTER", "INFO").ToString()
@@ -133,12 +128,7 @@ func TestTLS(t *testing.T) {
 	}); err == nil {
 		t.Error("it takes a CA file without TLS")
 	}
-	c, err := redis.Connect(redis.Connection{URL: url, CAFile: certificate})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	check(t, limiterOn(t, c), "a")
+	check(t, limiterOn(t, redis.Connection{URL: url, CAFile: certificate}), "a")
 }
 
 // selfSigned makes a certificate for 127.0.0.1 and returns the files of it and its key.

@@ -10,11 +10,17 @@
 //
 //   - store.go: the store, and its accounts on this replica.
 //   - account.go: the calls; arguments.go and answers.go: what goes to the scripts and comes back.
-//   - call.go: one script call, and what may be repeated.
+//   - call.go: one script call, and what is repeated.
 //   - many.go: many calls in one round trip.
 //   - held.go: how many reservations are outstanding, as far as this replica knows.
 //   - lives.go: which life of an account a call means, where one uid comes back.
-//   - connect.go: the client, from a URL and files.
+//   - denials.go: which checks are denied without a round trip.
+//   - connect.go: the client, from a URL and files; link.go: the one in use.
+//   - probe.go: what is asked of the server all the time; health.go: what follows for the calls.
+//   - clock.go: the server's time, and what a replica believes of it.
+//   - recent.go: what a server is told anew that may have lost it.
+//   - late.go: what is stored later; waiter.go: what waits for replicas and disks.
+//   - metrics.go: what is counted.
 //   - epoch.go: whether the store is the one that was written to; epoch_namespace.go: its parts.
 //   - accept_loss.go: how to go on with another one.
 //   - scripts.go: the scripts, put together from the templates in lua/.

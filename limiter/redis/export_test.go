@@ -2,9 +2,33 @@ package redis
 
 import (
 	"context"
+	"time"
 
 	"github.com/valkey-io/valkey-go"
+
+	"github.com/sluice-mail/sluice/limiter"
 )
+
+// New returns a Store on a client that the caller closes. It takes the server as it is: it neither
+// watches it nor remembers anything.
+func New(client valkey.Client, o Options) *Store {
+	s := newStore(o)
+	s.link.client.Store(&client)
+	s.epochs = nil
+	s.health.made.Store(1)
+	s.health.probed(1, nil)
+	return s
+}
+
+// OpenWithDenials is [Open], of a store that remembers denials also in the time of the calls.
+func OpenWithDenials(o Options) (*Store, error) { return open(o, true) }
+
+// AwaitTracking waits until the server tells of changes to the account, or will not.
+func AwaitTracking(of limiter.Account) {
+	for of.(*account).tracking.Load() {
+		time.Sleep(10 * time.Microsecond)
+	}
+}
 
 // What tests need to know of the epoch.
 var (

@@ -16,15 +16,30 @@ func (h *held) allowance(known, others int64) int64 {
 	return max(0, h.max-(h.count.Load()-known)-others)
 }
 
-// learn notes how many reservations an account has.
+// learn notes what an answer tells of the account: how many reservations it has.
 func (a *account) learn(version uint32, count int64) {
+	lineage, when := a.store.lineage.Load(), a.store.clock.elapsed()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.closed || a.answered && int32(version-a.version) < 0 {
+	if a.closed || a.answered && a.lineage == lineage && int32(version-a.version) < 0 {
 		return
 	}
-	a.answered, a.version = true, version
+	if a.version != version {
+		a.denial.Store(nil)
+	}
+	a.answered, a.version, a.lineage, a.when = true, version, lineage, when
 	a.note(count)
+}
+
+// known returns the latest version that this replica has seen, or 0. The store must have it: but
+// not what it had before it lost something and was told anew, nor what may have expired.
+func (a *account) known() uint32 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lineage != a.store.lineage.Load() || a.store.clock.elapsed()-a.when > keepFor/2 {
+		return 0
+	}
+	return a.version
 }
 
 // note sets what is known of the account. The caller has locked it.

@@ -36,20 +36,63 @@ type pending struct {
 	account *account
 	policy  *limiter.Policy
 	call    call
+	reply   answer
 }
 
 // round makes calls of one verb, again as long as some have to be repeated.
 func (s *Store) round(ctx context.Context, now limiter.Instant, calls []limiter.AccountCall) {
-	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
+	within, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
 	if checks := int64(len(calls)); calls[0].Verb == limiter.ToCheck {
 		s.held.pending.Add(checks)
 		defer s.held.pending.Add(-checks)
 	}
-	at := s.timeArgument(now)
 	todo := s.begin(now, calls)
+	if s.running.Add(1) > maxRunning { // a pipeline waits in one place
+		fail(todo, s.unavailable(errTooMany))
+		todo = nil
+	}
+	defer s.running.Add(-1)
+	asked := s.clock.elapsed()
 	for unknown := false; len(todo) > 0; {
-		todo, unknown = s.send(ctx, todo, at, unknown)
+		state, err := s.health.await(within)
+		if err != nil {
+			fail(todo, s.unavailable(err))
+			return
+		}
+		var done []pending
+		done, todo, unknown = s.trip(ctx, within, todo, unknown)
+		if s.health.state() != state { // the server may have been replaced meanwhile
+			todo = append(done, todo...)
+			continue
+		}
+		for i := range done {
+			if one := &done[i]; !s.options.TimeOfCalls {
+				one.reply.asked = one.reply.called - int64(s.clock.elapsed()-asked)
+			}
+			done[i].answer()
+		}
+	}
+}
+
+// fail answers calls that cannot be made, and has those made later that must be.
+func fail(calls []pending, err error) {
+	for i := range calls {
+		calls[i].fail(err)
+	}
+}
+
+func (p *pending) fail(err error) {
+	p.Err = err
+	if err != limiter.ErrStoreUnavailable { //nolint:errorlint // it is never wrapped
+		return
+	}
+	switch p.Verb {
+	case limiter.ToCheck:
+		p.account.doubt(&p.call, p.Ask)
+	case limiter.ToCommit, limiter.ToRelease:
+		p.account.later(p.Verb, p.Ask.ID, p.Ask.Cost)
+	case limiter.ToUsage: // it has changed nothing
 	}
 }
 
@@ -70,6 +113,9 @@ func (s *Store) begin(now limiter.Instant, calls []limiter.AccountCall) []pendin
 		one := pending{AccountCall: c, account: a, policy: p}
 		switch c.Verb {
 		case limiter.ToCheck:
+			if c.Decision, ok = a.deniedAgain(now, p, c.Ask); ok {
+				continue
+			}
 			one.call = a.checkCall(now, p, c.Ask, others+checks-ofAccount[a])
 			checks++
 			ofAccount[a]++
@@ -88,54 +134,89 @@ func (s *Store) begin(now limiter.Instant, calls []limiter.AccountCall) []pendin
 	return todo
 }
 
-// send makes one round trip, and returns the calls that have to be repeated. Unknown says that some
-// server did not know the script: then the first call brings it. In a cluster that helps one node,
-// and the next repetition the next.
-func (s *Store) send(
-	ctx context.Context, todo []pending, at string, unknown bool,
-) (again []pending, stillUnknown bool) {
-	commands := make([]valkey.Completed, len(todo))
+// trip makes one round trip, within a context that ends before the caller's. It returns the calls
+// that got an answer, and those that have to be repeated. Unknown says that some server did not
+// know the script: then the first call brings it. In a cluster that helps one node, and the next
+// repetition the next.
+func (s *Store) trip(
+	ctx, within context.Context, todo []pending, unknown bool,
+) (done, again []pending, stillUnknown bool) {
+	client, err := s.link.get()
+	if err != nil {
+		fail(todo, s.failed(ctx, err))
+		return nil, nil, false
+	}
+	sent, commands := todo[:0], make([]valkey.Completed, 0, len(todo))
 	for i := range todo {
 		one := &todo[i]
-		if i == 0 && unknown {
-			commands[i] = s.inFull(one.account.keys[:], &one.call, at)
+		epoch, err := s.epochOf(within, client, one.account)
+		if err != nil {
+			one.fail(s.failed(ctx, err))
 			continue
 		}
-		commands[i] = s.byHash(one.account.keys[:], &one.call, at)
+		one.call.sent = true
+		command := one.account.byHash
+		if len(commands) == 0 && unknown {
+			command = one.account.inFull
+		}
+		commands = append(commands, command(client, &one.call, epoch))
+		sent = append(sent, *one)
 	}
 	var missing []pending // those that a server did not know come first, then the others
-	for i, result := range s.client.DoMulti(ctx, commands...) {
-		one := &todo[i]
-		raw, err := result.AsBytes()
-		if isNoScript(err) {
-			missing = append(missing, *one)
+	for i, result := range s.exchange(within, client, sent, commands) {
+		one := sent[i]
+		if isNoScript(result.err) {
+			missing = append(missing, one)
 			continue
 		}
-		if err != nil {
-			one.Err = s.unavailable(err)
+		if result.err != nil {
+			one.fail(s.failed(ctx, result.err))
 			continue
 		}
-		reply, err := one.account.read(raw, one.call.now, at)
-		switch {
-		case err != nil:
-			one.Err = err
-		case reply.status == statusAgain:
-			again = append(again, *one)
-		default:
-			one.answer(reply)
+		if one.reply, err = one.account.read(result.raw, &one.call); err != nil {
+			one.fail(err)
+		} else if one.reply.status == statusAgain {
+			again = append(again, one)
+		} else {
+			done = append(done, one)
 		}
 	}
-	return append(missing, again...), len(missing) > 0
+	return done, append(missing, again...), len(missing) > 0
+}
+
+// exchange sends commands together.
+func (s *Store) exchange(
+	ctx context.Context, client valkey.Client, calls []pending, commands []valkey.Completed,
+) []valkeyReply {
+	replies := make([]valkeyReply, len(commands))
+	if s.waiter == nil {
+		for i, result := range client.DoMulti(ctx, commands...) {
+			replies[i].raw, replies[i].err = result.AsBytes()
+		}
+		return replies
+	}
+	results := make([]chan valkeyReply, len(commands))
+	for i, command := range commands {
+		results[i] = s.waiter.start(client, calls[i].account.namespace, command)
+	}
+	for i, result := range results {
+		select {
+		case replies[i] = <-result:
+		case <-ctx.Done():
+			replies[i].err = ctx.Err()
+		}
+	}
+	return replies
 }
 
 // answer writes the answer to the call.
-func (p *pending) answer(reply answer) {
+func (p *pending) answer() {
 	switch p.Verb {
 	case limiter.ToCheck:
-		p.Decision, p.Err = p.account.decision(reply, p.call.now, p.policy, p.Ask)
+		p.Decision, p.Err = p.account.decision(p.reply, &p.call, p.policy, p.Ask)
 	case limiter.ToUsage:
-		*p.Usage, p.Err = p.account.usage(reply, p.policy)
+		*p.Usage, p.Err = p.account.usage(p.reply, p.policy)
 	default:
-		p.Outcome, p.Err = p.account.outcome(reply)
+		p.Outcome, p.Err = p.account.outcome(p.reply)
 	}
 }

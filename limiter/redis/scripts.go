@@ -20,6 +20,8 @@ type status = byte
 // The statuses.
 const (
 	statusNotFound status = iota // the account was purged
+	statusLost                   // the store is not of the epoch that it should be of
+	statusBehind                 // the account is older than what this replica has seen of it
 	statusAgain                  // more reservations are due than one call expires: call again
 	statusAllowed
 	statusDenied
@@ -67,8 +69,8 @@ const (
 		"I4I8I8I4I4I4I4I4I4"
 	headerSize   = 1 + 9*4 + 8 + 4 + limiter.Windows*24 + 4 + 8 + 8 + 6*4
 	replyFormat  = ">I1I4I4I4I4I4I4I4"
-	policyFormat = ">I1I8I8I8I8I8I8I8I8"
-	stateFormat  = ">I8" + "I8I4I4" + "I8I4I4" + "I8I4I4" + "I8I4I4" +
+	policyFormat = ">I8I1I1I1I8I8I8I8I8I8I8I8"
+	stateFormat  = ">I4I4I8" + "I8I4I4" + "I8I4I4" + "I8I4I4" + "I8I4I4" +
 		"I8I4I4" + "I8I4I4" + "I8I4I4" + "I8I4I4"
 )
 
@@ -105,7 +107,8 @@ type luaScript struct {
 	Expired, Committed, Late        int // states of an id
 	Unreserved, Released            int
 	Outstanding                     int
-	NotFound, Again, Allowed        status
+	NotFound, Lost, Behind          status
+	Again, Allowed                  status
 	Denied, Suspended, OtherCost    status
 	Ended, ExceedsLimit             status
 	AccountOverloaded, Overloaded   status
@@ -124,8 +127,9 @@ func newLuaScript(always bool) *luaScript {
 		MaxRemembered: maxRemembered, Forgetting: forgetting, KeepFor: int64(keepFor / time.Second),
 		RememberFor: int64(rememberFor), Modulus: modulus, Live: 1, Purged: 2,
 		Expired: 0, Committed: 1, Late: 2, Unreserved: 3, Released: 4, Outstanding: 5,
-		NotFound: statusNotFound, Again: statusAgain, Allowed: statusAllowed,
-		Denied: statusDenied, Suspended: statusSuspended, OtherCost: statusOtherCost,
+		NotFound: statusNotFound, Lost: statusLost, Behind: statusBehind, Again: statusAgain,
+		Allowed: statusAllowed,
+		Denied:  statusDenied, Suspended: statusSuspended, OtherCost: statusOtherCost,
 		Ended: statusEnded, ExceedsLimit: statusExceedsLimit,
 		AccountOverloaded: statusAccountOverloaded, Overloaded: statusOverloaded,
 		IsCommitted: statusCommitted, IsLate: statusLate, IsUnreserved: statusUnreserved,
@@ -156,8 +160,8 @@ func newLuaScript(always bool) *luaScript {
 // script is one script: its text, and the hash by which the server knows it.
 type script struct{ text, sha string }
 
-var checkScript, commitScript, releaseScript, usageScript, purgeScript = func() (
-	check, commit, release, usage, purge *script,
+var checkScript, commitScript, releaseScript, usageScript, purgeScript, assertScript = func() (
+	check, commit, release, usage, purge, assert *script,
 ) {
 	templates := template.Must(template.ParseFS(luaFiles, "lua/*.lua"))
 	render := func(name string) *script {
@@ -170,5 +174,5 @@ var checkScript, commitScript, releaseScript, usageScript, purgeScript = func() 
 		return &script{text.String(), hex.EncodeToString(sum[:])}
 	}
 	return render("check.lua"), render("commit.lua"), render("release.lua"),
-		render("usage.lua"), render("purge.lua")
+		render("usage.lua"), render("purge.lua"), render("assert.lua")
 }()

@@ -148,6 +148,37 @@ func command(t limitertest.TB, words ...string) valkey.ValkeyResult {
 	return r
 }
 
+// open opens a store, and waits until its server was found good.
+func open(t testing.TB, o redis.Options) *redis.Store {
+	t.Helper()
+	s, err := redis.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, s)
+	return s
+}
+
+// run has a store watch its server, and waits until that was found good.
+func run(t testing.TB, s *redis.Store) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the store refuses: %v", err)
+		}
+	})
+	for deadline := time.Now().Add(10 * time.Second); s.Ready() != nil; {
+		if time.Now().After(deadline) {
+			t.Fatal(s.Ready())
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "100"); err != nil {
 		panic(err)

@@ -6,7 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/valkey-io/valkey-go"
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluice-mail/sluice/limiter"
 )
@@ -21,6 +22,8 @@ const (
 
 // Options are those of a [Store]. The zero value is the default.
 type Options struct {
+	// Connection says where the server is.
+	Connection Connection
 	// Timeout bounds each call, also where its context does not. 0 is [DefaultTimeout].
 	Timeout time.Duration
 	// Prefix begins the name of every key. Empty is [DefaultPrefix].
@@ -32,21 +35,42 @@ type Options struct {
 	// MaxReservationsPerAccount is how many of them one account may hold, whoever granted them. 0
 	// or less is a quarter of MaxReservations, and at least 1,000.
 	MaxReservationsPerAccount int
+	// Wait is what an Allow waits for, besides the server's answer.
+	Wait Wait
+	// Keeper remembers the epoch of the store outside of it. Nil: the process remembers it alone.
+	Keeper Keeper
+	// Tell makes an event of what happened. Nil tells nobody.
+	Tell func(kind, reason, note string)
+	// Registry gets the metrics. Nil: nobody does.
+	Registry *prometheus.Registry
+	// Log is told what operators should know. The zero value is silent.
+	Log logr.Logger
 	// TimeOfCalls takes the time from the calls instead of the server: for tests. All replicas of a
 	// store must agree.
 	TimeOfCalls bool
-	// Failed is told why a call is answered with [limiter.ErrStoreUnavailable]. Nil tells nobody.
+	// Failed is told why a call is answered with [limiter.ErrStoreUnavailable]: for tests. Nil tells
+	// nobody.
 	Failed func(error)
 }
 
 // Store is a [limiter.Store] on a Redis or Valkey that other replicas may use, too. Make one with
-// [New].
+// [Open], and call [Store.Run].
 type Store struct {
-	client  valkey.Client
 	options Options
+	link    link
+	health  health
+	clock   clock
+	epochs  *epochs
+	recent  recent
+	late    lateCalls
+	waiter  *waiter // nil: an Allow waits for nothing
+	metrics *metrics
 	held    held
 	lives   lives
-	latest  atomic.Int64 // the latest Instant of a call, with TimeOfCalls
+	denials denials
+	lineage atomic.Uint32 // counts how often the server lost something and was told anew
+	latest  atomic.Int64  // the latest Instant of a call, with TimeOfCalls
+	running atomic.Int64  // calls
 
 	mu       sync.Mutex
 	accounts map[*account]struct{} // those with reservations, as far as this replica knows
@@ -54,8 +78,25 @@ type Store struct {
 
 var _ limiter.BatchStore = (*Store)(nil)
 
-// New returns a Store that uses a client, which the caller closes. It asks nothing of the server.
-func New(client valkey.Client, o Options) *Store {
+// Open returns a Store. It asks nothing of the server, which need not be there yet. The error is of
+// a URL that is none, or of a file that cannot be read.
+func Open(o Options) (*Store, error) { return open(o, !o.TimeOfCalls) }
+
+func open(o Options, denials bool) (*Store, error) {
+	options, err := o.Connection.options()
+	if err != nil {
+		return nil, err
+	}
+	s := newStore(o)
+	s.recent.on, s.denials.on = true, denials
+	s.link.options = s.watched(options)
+	if o.Wait.any() {
+		s.waiter = newWaiter(o.Wait, s.options.Timeout)
+	}
+	return s, nil
+}
+
+func newStore(o Options) *Store {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
@@ -71,17 +112,34 @@ func New(client valkey.Client, o Options) *Store {
 	if o.Failed == nil {
 		o.Failed = func(error) {}
 	}
-	return &Store{
-		client: client, options: o, held: held{max: int64(o.MaxReservations)},
-		accounts: map[*account]struct{}{},
+	if o.Tell == nil {
+		o.Tell = func(_, _, _ string) {}
 	}
+	if o.Log.GetSink() == nil {
+		o.Log = logr.Discard()
+	}
+	s := &Store{
+		options: o, held: held{max: int64(o.MaxReservations)}, accounts: map[*account]struct{}{},
+		epochs: newEpochs(o.Prefix, o.Keeper), health: newHealth(),
+		clock: clock{start: time.Now()}, metrics: newMetrics(),
+	}
+	s.late.wake = make(chan struct{}, 1)
+	s.denials.accounts = map[string]*account{}
+	if o.Registry != nil {
+		s.metrics.register(o.Registry, s)
+	}
+	return s
 }
 
 // Open implements [limiter.Store]. All keys of a namespace have one hash tag, so that they are on
 // one node of a cluster. Names of Kubernetes have neither colons nor braces.
 func (s *Store) Open(key limiter.Key, uid string) limiter.Account {
-	base := s.options.Prefix + ":{" + key.Namespace + "}:" + key.Name + ":" + uid
-	a := &account{store: s, base: base, keys: [4]string{base, base + ":s", base + ":o", base + ":e"}}
+	space := s.options.Prefix + ":{" + key.Namespace + "}:"
+	base := space + key.Name + ":" + uid
+	a := &account{
+		store: s, namespace: key.Namespace, base: base,
+		keys: [keys]string{base, base + ":s", base + ":o", base + ":e", space + "epoch"},
+	}
 	a.life.Store(s.lives.next(base))
 	return a
 }

@@ -1,6 +1,6 @@
 {{template "open" .}}
-local _, askCost, ttlS, ttlN, perAccount, allowance = read('>I4I4I4I4I4I4', ARGV[3])
-local suspended{{range .Rows}}, limit{{.U}}{{.K}}{{end}} = read('{{.Policy}}', ARGV[4])
+local _, _, askCost, ttlS, ttlN, perAccount, allowance = read('>I4I4I4I4I4I4I4', ARGV[3])
+{{template "policy" .}}
 {{template "expire" .}}
 local status, body = {{.Again}}, ''
 local deadline -- its entry in the sorted set, of a new reservation
@@ -76,4 +76,4 @@ end
 if deadline then
   call('ZADD', O, deadline[1], deadline[2], seq - 1099511627776, id)
 end
-return {{template "reply" .}} .. body
+return {{template "reply" .}} .. body .. newer

@@ -1,11 +1,11 @@
 {{template "open" .}}
-local _, askCost = read('>I4I4', ARGV[3])
+local _, _, askCost, anew = read('>I4I4I4I4', ARGV[3])
 {{template "create" .}}
 {{template "expire" .}}
-local status = {{.Again}}
+local status, body = {{.Again}}, ''
 if not again then
-  {{template "oldest" .}}
   {{template "find" .}}
+  {{template "oldest" .}}
   local aC, dC = askCost, nil
   if aC == 0 then
     aC = was and wasCost or 1
@@ -41,6 +41,8 @@ if not again then
         field, changed = id, pack('>I1I4I4I4I4', {{.Unreserved}}, aC, nowS, nowN, ends)
       end
     end
+    local opState = was and {{.Committed}} or {{.Unreserved}}
+    {{template "rememberCall" .}}
   end
 end
 if dirty and cap > 8 and nowS - refreshed >= 3600 and hi - first4 < cap / 4 then
@@ -48,4 +50,4 @@ if dirty and cap > 8 and nowS - refreshed >= 3600 and hi - first4 < cap / 4 then
   {{template "resize" .}}
 end
 {{template "save" .}}
-return {{template "reply" .}}
+return {{template "reply" .}} .. body

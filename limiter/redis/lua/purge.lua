@@ -11,8 +11,9 @@ if not fresh then
 end
 -- What stays is a tombstone: a replica that is slow must not bring the account back.
 call('UNLINK', A, I, O, E)
-local header = pack('>I1I4I4', {{.Purged}}, life, (version + 1) % 4294967296)
+version = version % 4294967295 + 1
+local header = pack('>I1I4I4', {{.Purged}}, life, version)
 call('HSET', A, 'h', header .. ('\0'):rep({{.HeaderSize}} - 9))
 call('EXPIRE', A, {{.KeepFor}})
-return pack('{{.Reply}}', {{.IsPurged}}, life, version + 1, 0, readS, readN, nowS, nowN) ..
+return pack('{{.Reply}}', {{.IsPurged}}, life, version, 0, readS, readN, nowS, nowN) ..
   pack('>I4', entries)

@@ -7,7 +7,7 @@ number in the order of ends, or 0. The outstanding ones are in a sorted set twic
 {{define "expire" -}}
 -- Makes sends, at their deadlines, of reservations that are due: a bounded number of them. If there
 -- are more the account stays at the deadline of the last, and the caller calls again.
-local again, longer, field, changed = false, 0, nil, nil
+local again, longer, field, changed, op, opChanged = false, 0, nil, nil, nil, nil
 if count > 0 and (dueS - s0) * 1e9 + dueN <= now then
   local due = call('ZRANGEBYSCORE', O, 0, s0, 'WITHSCORES', 'LIMIT', 0, {{.MaxExpire}} + 1)
   local members, ids, at, n = {}, {}, {}, 0
@@ -34,12 +34,12 @@ if count > 0 and (dueS - s0) * 1e9 + dueN <= now then
       count, cost = count - 1, cost - aC
       puts[2 * k - 1], puts[2 * k] = ids[k],
         pack('>I1I4I4I4I4', {{.Expired}}, aC, aS, aN, (ends + k) % 4294967296)
-      entries[k] = pack('>I4I4', aS, aN) .. ids[k]
+      entries[k] = pack('>I4I4I4', aS, aN, (ends + k) % 4294967296) .. ids[k]
     end
     call('HSET', A, unpack(puts))
     call('ZREM', O, unpack(members))
     call('RPUSH', E, unpack(entries))
-    ended, ends = ended + n, (ends + n) % 4294967296
+    ends = (ends + n) % 4294967296
     {{template "forget" .}}
     if again then
       nowS, nowN = at[n][1], at[n][2]
@@ -73,10 +73,16 @@ end
 {{- end}}
 
 {{define "oldest" -}}
--- No id means the oldest outstanding one.
-if id == '' and count > 0 then
-  id = call('ZRANGE', O, 0, 0)[1]
-  record = call('HGET', A, id)
+-- No id means the oldest outstanding one. The call has a name instead, under which what it came to
+-- is remembered like an id: its answer may get lost, and then it comes again. The answer has the id
+-- that was meant. A call that is told anew, and found none, finds none again.
+if not was and #id == 17 then
+  op, id = id, ''
+  if count > 0 and anew == 0 then
+    id = call('ZRANGE', O, 0, 0)[1]
+    body = id
+    was, wasCost, wasS, wasN, wasEnd = read('>I1I4I4I4I4', call('HGET', A, id))
+  end
 end
 {{- end}}
 
@@ -88,27 +94,35 @@ call('ZREM', O, pack('>I4', wasN) .. id, id)
 
 {{define "remember" -}}
 -- Remembers that the id ended now: the caller writes its record with the number ends.
-call('RPUSH', E, pack('>I4I4', nowS, nowN) .. id)
-ended, ends = ended + 1, (ends + 1) % 4294967296
+ends = (ends + 1) % 4294967296
+call('RPUSH', E, pack('>I4I4I4', nowS, nowN, ends) .. id)
 {{template "forget" .}}
+{{- end}}
+
+{{define "rememberCall" -}}
+if op then
+  opChanged = pack('>I1I4I4I4I4', opState, 0, nowS, nowN, ends)
+  call('RPUSH', E, pack('>I4I4I4', nowS, nowN, ends) .. op)
+end
 {{- end}}
 
 {{define "forget" -}}
 -- Forgets the oldest of the ended ids, every now and then, and more than have ended since. An id
 -- that has ended again is in the list once more, and its record is of that end.
-local over = ended - {{.MaxRemembered}}
+local over = (ends - endedFrom) % 4294967296 - {{.MaxRemembered}}
 if over >= {{.Forgetting}} or ends % {{.Forgetting}} == 0 and
   (endedS - s0) * 1e9 + endedN + {{.RememberFor}} <= now then
   local oldest = call('LRANGE', E, 0, math.max(over, 2 * {{.Forgetting}}))
   local gone, n = {}, 0
   for k = 1, #oldest do
-    endedS, endedN = read('>I4I4', oldest[k])
+    endedS, endedN, endedFrom = read('>I4I4I4', oldest[k])
     if k == #oldest or
-      k > over and (endedS - s0) * 1e9 + endedN + {{.RememberFor}} > now then
+      (ends - endedFrom) % 4294967296 < {{.MaxRemembered}} and
+      (endedS - s0) * 1e9 + endedN + {{.RememberFor}} > now then
       break
     end
     n = k
-    gone[k] = oldest[k]:sub(9)
+    gone[k] = oldest[k]:sub(13)
   end
   if n > 0 then
     local records, drop = call('HMGET', A, unpack(gone)), {}
@@ -122,7 +136,6 @@ if over >= {{.Forgetting}} or ends % {{.Forgetting}} == 0 and
       call('HDEL', A, unpack(drop))
     end
     call('LTRIM', E, n, -1)
-    ended = ended - n
   end
 end
 {{- end}}

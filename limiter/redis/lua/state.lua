@@ -34,6 +34,18 @@ if excess{{.U}}{{.K}} > 0 then
   {{template "freeAt" .}}
 end
 {{- end}}
-body = pack('{{.State}}', cost
+-- Until when all of this holds, if nobody calls: then a stamp leaves, or a reservation is due.
+local hold = math.huge
+{{- range .Rows}}
+if excess{{.U}}{{.K}} > 0 and first{{.K}} < hi then
+  hold = math.min(hold, head{{.K}} + {{.Length}})
+end
+{{- end}}
+if count > 0 then
+  hold = math.min(hold, (dueS - s0) * 1e9 + dueN)
+end
+hold = math.min(hold, now + 86400e9)
+local holdS = floor(hold / 1e9)
+body = pack('{{.State}}', s0 + holdS, hold - holdS * 1e9, cost
   {{- range .Rows}}, used{{.U}}{{.K}}, free{{.U}}{{.K}}S, free{{.U}}{{.K}}N{{end}})
 {{- end}}

@@ -1,6 +1,6 @@
 {{template "open" .}}
 local askCost = 1
-local suspended{{range .Rows}}, limit{{.U}}{{.K}}{{end}} = read('{{.Policy}}', ARGV[4])
+{{template "policy" .}}
 {{template "expire" .}}
 local status, body = {{.Again}}, ''
 if not again then
@@ -12,4 +12,4 @@ if dirty then
   {{template "create" .}}
 end
 {{template "save" .}}
-return {{template "reply" .}} .. body
+return {{template "reply" .}} .. body .. newer
