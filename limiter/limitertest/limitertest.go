@@ -22,6 +22,9 @@
 //   - clock.go, drain.go, purge.go, concurrency.go: clocks, the end of a process, purges, many
 //     callers.
 //
+// Tests that break real servers cannot set the clock: provider.go has the observer's judgment for
+// them.
+//
 // A store that outlives its process passes [RunDurable] besides, which kills it at any step:
 //
 //   - durable.go: RunDurable, and a limiter in one process after the other.

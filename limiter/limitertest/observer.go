@@ -235,16 +235,22 @@ func (o *observer) end(now, reading int64, verb, id string, cost int64) {
 }
 
 // complaint is a real window that holds more than was promised, or a new account that was not
-// empty. It is enough to look at the windows that end with a mail.
+// empty.
 func (o *observer) complaint() string {
 	if o.notEmpty != "" {
 		return o.notEmpty
 	}
-	for _, last := range o.counted {
+	return complaint(o.counted)
+}
+
+// complaint is a real window that holds more than was promised, or nothing. It is enough to look at
+// the windows that end with a mail.
+func complaint(mails []counted) string {
+	for _, last := range mails {
 		for _, r := range rows {
 			var sum int64
 			newest := last
-			for _, m := range o.counted {
+			for _, m := range mails {
 				if m.life != last.life || m.sent > last.sent ||
 					m.sent <= last.sent-int64(r.window.Length()) {
 					continue
