@@ -37,7 +37,7 @@ func TestPodsAreRestricted(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			pods := podSpecs(t, render(t, "--values", file))
 			if len(pods) != 2 {
-				t.Errorf("got %d pods, want the StatefulSet's and the test's", len(pods))
+				t.Errorf("got %d pods, want the workload's and the test's", len(pods))
 			}
 			for _, pod := range pods {
 				if got := violations(t, pod); len(got) != 0 {
@@ -134,11 +134,18 @@ func podSpecs(t *testing.T, manifests []byte) []podSpec {
 			found = append(
 				found, podSpec{"StatefulSet " + set.Name, template.ObjectMeta, template.Spec},
 			)
+		case "Deployment":
+			var deployment appsv1.Deployment
+			decode(t, document, &deployment)
+			template := deployment.Spec.Template
+			found = append(found, podSpec{
+				"Deployment " + deployment.Name, template.ObjectMeta, template.Spec,
+			})
 		case "Pod":
 			var pod corev1.Pod
 			decode(t, document, &pod)
 			found = append(found, podSpec{"Pod " + pod.Name, pod.ObjectMeta, pod.Spec})
-		case "DaemonSet", "Deployment", "ReplicaSet", "Job", "CronJob":
+		case "DaemonSet", "ReplicaSet", "Job", "CronJob":
 			t.Errorf("the chart renders a %s, of which this test knows nothing", kind.Kind)
 		}
 	}

@@ -14,23 +14,27 @@ import (
 // What Kubernetes wants as text is text, though YAML would read these names as booleans, numbers
 // and dates.
 func TestTextStaysText(t *testing.T) {
-	values := filepath.Join(chart, "ci", "awkward-values.yaml")
+	journal := filepath.Join(chart, "ci", "awkward-values.yaml")
+	redis := filepath.Join(chart, "ci", "awkward-redis-values.yaml")
 	for _, helm := range []string{"v3", "v4"} {
 		for _, namespace := range []string{"12345", "1e3", "no", "0x1f", "2026-11-25"} {
 			t.Run(helm+" "+namespace, func(t *testing.T) {
 				t.Parallel()
-				out, err := helmTemplate(t, helm, namespace, "1e3", "--values", values)
-				if err != nil {
-					t.Fatal(err)
-				}
 				kinds := map[string]bool{}
-				for document := range bytes.SplitSeq(out, []byte("\n---\n")) {
-					kinds[isTyped(t, document, namespace)] = true
+				for _, values := range []string{journal, redis} {
+					out, err := helmTemplate(t, helm, namespace, "1e3", "--values", values)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for document := range bytes.SplitSeq(out, []byte("\n---\n")) {
+						kinds[isTyped(t, document, namespace)] = true
+					}
 				}
 				for _, kind := range []string{
-					"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "MailAccount",
-					"NetworkPolicy", "PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "Role",
-					"RoleBinding", "Service", "ServiceAccount", "StatefulSet",
+					"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Deployment",
+					"HorizontalPodAutoscaler", "MailAccount", "NetworkPolicy",
+					"PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "Role", "RoleBinding",
+					"Service", "ServiceAccount", "StatefulSet",
 				} {
 					if !kinds[kind] {
 						t.Errorf("no %s was rendered", kind)

@@ -37,6 +37,8 @@ var kinds = map[string]string{
 	"clusterrole-rbac-v1":                       "io.k8s.api.rbac.v1.ClusterRole",
 	"clusterrolebinding-rbac-v1":                "io.k8s.api.rbac.v1.ClusterRoleBinding",
 	"customresourcedefinition-apiextensions-v1": extensions + ".v1.CustomResourceDefinition",
+	"deployment-apps-v1":                        "io.k8s.api.apps.v1.Deployment",
+	"horizontalpodautoscaler-autoscaling-v2":    "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
 	"namespace-v1":                              "io.k8s.api.core.v1.Namespace",
 	"networkpolicy-networking-v1":               "io.k8s.api.networking.v1.NetworkPolicy",
 	"persistentvolumeclaim-v1":                  "io.k8s.api.core.v1.PersistentVolumeClaim",

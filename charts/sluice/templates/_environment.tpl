@@ -13,7 +13,15 @@ SLUICE_HEALTH_ADDRESS: {why: the probes need port 8081 of the pod}
 SLUICE_METRICS_ADDRESS: {why: the Service needs port 9090 of the pod}
 SLUICE_SYNC: {value: store.sync}
 SLUICE_DATA_DIR: {why: "the volume of the journal is at {{ include "sluice.dataDir" . }}; see store.type"}
-{{- if eq .Values.store.type "memory" }}
+SLUICE_REDIS_URL: {why: "the chart makes it of redis.host and its like; see store.type"}
+SLUICE_REDIS_USERNAME_FILE: {why: "the chart mounts a Secret for it; see redis.existingSecret"}
+SLUICE_REDIS_PASSWORD_FILE: {why: "the chart mounts a Secret for it; see redis.existingSecret"}
+SLUICE_REDIS_CA_FILE: {why: "the chart mounts a Secret for it; see redis.tls.existingSecret"}
+SLUICE_REDIS_TIMEOUT: {value: redis.timeout}
+SLUICE_REDIS_PREFIX: {value: redis.prefix}
+SLUICE_REDIS_WAIT_REPLICAS: {value: redis.waitReplicas}
+SLUICE_REDIS_WAIT_FSYNC: {value: redis.waitFsync}
+{{- if ne .Values.store.type "journal" }}
 SLUICE_ACCEPT_LOSS: {why: "there is no journal to lose anything; see store.type"}
 SLUICE_TRUST_CLOCK: {why: "there is no journal that needs the clock; see store.type"}
 {{- end }}
@@ -34,6 +42,9 @@ SLUICE_TRUST_CLOCK: {why: "there is no journal that needs the clock; see store.t
 {{- if eq .Values.store.type "journal" }}
 {{- $_ := set $env "SLUICE_DATA_DIR" (include "sluice.dataDir" .) }}
 {{- $_ := set $env "SLUICE_SYNC" .Values.store.sync }}
+{{- end }}
+{{- if eq .Values.store.type "redis" }}
+{{- $env = merge (include "sluice.redisEnv" . | fromYaml) $env }}
 {{- end }}
 {{- with include "sluice.goMemoryLimit" . }}
 {{- $_ := set $env "GOMEMLIMIT" . }}

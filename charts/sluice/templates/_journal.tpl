@@ -9,3 +9,18 @@
 {{- default (include "sluice.fullname" .) .Values.persistence.existingClaim }}
 {{- end }}
 {{- end }}
+
+{{- define "sluice.journalVolumeMounts" -}}
+- name: journal
+  mountPath: {{ include "sluice.dataDir" . }}
+{{- end }}
+
+{{- define "sluice.journalVolumes" -}}
+- name: journal
+  {{- with include "sluice.claim" . }}
+  persistentVolumeClaim:
+    claimName: {{ . | quote }}
+  {{- else }}
+  emptyDir: {}
+  {{- end }}
+{{- end }}

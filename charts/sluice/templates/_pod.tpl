@@ -50,7 +50,7 @@ spec:
         port: health
       periodSeconds: 1
       failureThreshold: 600
-    # Ready once every limit is loaded. Until then calls are answered with 503.
+    # Ready once every limit is loaded, and while the store answers. Otherwise calls get 503.
     readinessProbe:
       httpGet:
         path: /readyz
@@ -70,20 +70,13 @@ spec:
     resources:
       {{- toYaml . | nindent 6 }}
     {{- end }}
-    {{- if eq .Values.store.type "journal" }}
+    {{- with include "sluice.volumeMounts" . | trim }}
     volumeMounts:
-    - name: journal
-      mountPath: {{ include "sluice.dataDir" . }}
+      {{- . | nindent 4 }}
     {{- end }}
-  {{- if eq .Values.store.type "journal" }}
+  {{- with include "sluice.volumes" . | trim }}
   volumes:
-  - name: journal
-    {{- with include "sluice.claim" . }}
-    persistentVolumeClaim:
-      claimName: {{ . | quote }}
-    {{- else }}
-    emptyDir: {}
-    {{- end }}
+    {{- . | nindent 2 }}
   {{- end }}
   {{- with .Values.nodeSelector }}
   nodeSelector:
@@ -93,29 +86,31 @@ spec:
   tolerations:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+  {{- with include "sluice.affinity" . }}
   affinity:
-    {{- include "sluice.affinity" . | nindent 4 }}
-  {{- with .Values.topologySpreadConstraints }}
+    {{- . | nindent 4 }}
+  {{- end }}
+  {{- with include "sluice.spread" . }}
   topologySpreadConstraints:
-    {{- toYaml . | nindent 4 }}
+    {{- . | nindent 4 }}
   {{- end }}
   {{- with .Values.priorityClassName }}
   priorityClassName: {{ . | quote }}
   {{- end }}
 {{- end }}
 
-{{/* Where the pod may run: nowhere, as long as another pod of the release is there, be it about to
-end, or one of another workload such as the Deployment of an earlier chart. kubernetes.io/os spans
-all nodes that can run the image. */}}
-{{- define "sluice.affinity" -}}
-{{- $alone := dict
-  "labelSelector" (dict "matchLabels" (include "sluice.selectorLabels" . | fromYaml))
-  "topologyKey" "kubernetes.io/os"
-}}
-{{- $affinity := deepCopy .Values.affinity }}
-{{- $apart := default dict $affinity.podAntiAffinity }}
-{{- $required := default list $apart.requiredDuringSchedulingIgnoredDuringExecution }}
-{{- $_ := set $apart "requiredDuringSchedulingIgnoredDuringExecution" (prepend $required $alone) }}
-{{- $_ := set $affinity "podAntiAffinity" $apart }}
-{{- toYaml $affinity }}
+{{- define "sluice.volumeMounts" -}}
+{{- if eq .Values.store.type "journal" }}
+{{- include "sluice.journalVolumeMounts" . }}
+{{- else if eq .Values.store.type "redis" }}
+{{- include "sluice.redisVolumeMounts" . }}
+{{- end }}
+{{- end }}
+
+{{- define "sluice.volumes" -}}
+{{- if eq .Values.store.type "journal" }}
+{{- include "sluice.journalVolumes" . }}
+{{- else if eq .Values.store.type "redis" }}
+{{- include "sluice.redisVolumes" . }}
+{{- end }}
 {{- end }}
