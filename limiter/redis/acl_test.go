@@ -126,7 +126,7 @@ func asUser(t *testing.T, url string) redis.Connection {
 // callAll makes each call once.
 func callAll(t *testing.T, as redis.Connection) {
 	t.Helper()
-	l := limiterOn(t, connectAs(t, as))
+	l := limiterOn(t, as)
 	for _, id := range []string{"a", "b", "c", "d"} {
 		check(t, l, id)
 	}

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -21,7 +22,8 @@ type Connection struct {
 	// UsernameFile and PasswordFile are read anew for every connection, so that a password may
 	// rotate. They go before what the URL says.
 	UsernameFile, PasswordFile string
-	// CAFile has the certificates to trust, instead of the system's. The URL must be rediss://.
+	// CAFile has the certificates to trust, instead of the system's. It is read anew, too. The URL
+	// must be rediss://.
 	CAFile string
 	// Timeout bounds a dial, and how long a connection that gives no answer is waited for. 0 is a
 	// second.
@@ -52,15 +54,19 @@ func (c Connection) options() (valkey.ClientOption, error) {
 	o.RingScaleEachConn = ringScale
 	o.ConnWriteTimeout = c.Timeout
 	o.Dialer = net.Dialer{Timeout: c.Timeout, KeepAlive: c.Timeout}
+	if o.TLSConfig != nil {
+		o.TLSConfig.MinVersion = tls.VersionTLS12
+		o.TLSConfig.ServerName = "" // each node has the name by which it is dialed, not the first's
+	}
 	if c.CAFile != "" {
 		if o.TLSConfig == nil {
 			return o, errors.New("a CA file is for a URL that begins with rediss://")
 		}
-		if o.TLSConfig.RootCAs, err = readCertificates(c.CAFile); err != nil {
+		if _, err := readCertificates(c.CAFile); err != nil {
 			return o, err
 		}
-		o.TLSConfig.MinVersion = tls.VersionTLS12
 	}
+	o.DialCtxFn = c.dial
 	if c.UsernameFile != "" || c.PasswordFile != "" {
 		o.AuthCredentialsFn = credentials(c, o.Username, o.Password)
 		o.Username, o.Password = "", ""
@@ -69,6 +75,23 @@ func (c Connection) options() (valkey.ClientOption, error) {
 		o.Sentinel.TLSConfig, o.Sentinel.Dialer = o.TLSConfig, o.Dialer
 	}
 	return o, nil
+}
+
+// dial makes a connection. The CA file is read anew, as it may rotate.
+func (c Connection) dial(
+	ctx context.Context, to string, d *net.Dialer, t *tls.Config,
+) (net.Conn, error) {
+	if t == nil {
+		return d.DialContext(ctx, "tcp", to)
+	}
+	if c.CAFile != "" {
+		var err error
+		t = t.Clone()
+		if t.RootCAs, err = readCertificates(c.CAFile); err != nil {
+			return nil, err
+		}
+	}
+	return (&tls.Dialer{NetDialer: d, Config: t}).DialContext(ctx, "tcp", to)
 }
 
 func readCertificates(file string) (*x509.CertPool, error) {

@@ -56,9 +56,6 @@ func (l *link) close() {
 // has lost something. It also has what the server says of changes reach the denials.
 func (s *Store) watched(o valkey.ClientOption) valkey.ClientOption {
 	dial := o.DialCtxFn
-	if dial == nil {
-		dial = dialTCP
-	}
 	o.DialCtxFn = func(
 		ctx context.Context, to string, d *net.Dialer, t *tls.Config,
 	) (net.Conn, error) {
@@ -74,11 +71,4 @@ func (s *Store) watched(o valkey.ClientOption) valkey.ClientOption {
 		o.OnInvalidations = s.denials.changed
 	}
 	return o
-}
-
-func dialTCP(ctx context.Context, to string, d *net.Dialer, t *tls.Config) (net.Conn, error) {
-	if t == nil {
-		return d.DialContext(ctx, "tcp", to)
-	}
-	return (&tls.Dialer{NetDialer: d, Config: t}).DialContext(ctx, "tcp", to)
 }
