@@ -66,8 +66,8 @@ const (
 const (
 	headerFormat = ">I1I4I4I4I4I4I4I4I4I4I8I4" +
 		"I4I8I4I4I4" + "I4I8I4I4I4" + "I4I8I4I4I4" + "I4I8I4I4I4" +
-		"I4I8I8I4I4I4I4I4I4"
-	headerSize   = 1 + 9*4 + 8 + 4 + limiter.Windows*24 + 4 + 8 + 8 + 6*4
+		"I4I8I8I4I4I4I4I4I4I8"
+	headerSize   = 1 + 9*4 + 8 + 4 + limiter.Windows*24 + 4 + 8 + 8 + 6*4 + 8
 	replyFormat  = ">I1I4I4I4I4I4I4I4"
 	policyFormat = ">I8I1I1I1I8I8I8I8I8I8I8I8"
 	stateFormat  = ">I4I4I8" + "I8I4I4" + "I8I4I4" + "I8I4I4" + "I8I4I4" +

@@ -7,6 +7,7 @@
 -- policy or '', the epoch that the namespace must be of or ''.
 local A, I, O, E = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local call, pack, read, floor = redis.call, struct.pack, struct.unpack, math.floor
+local decimal = string.format -- the server's own way to write a number is slower
 local readS, readN
 if #ARGV[1] ~= 8 then
   local t = call('TIME')
@@ -23,14 +24,14 @@ else
   readS, readN = read('>I4I4', ARGV[1])
 end
 local id = ARGV[2]
-local fields = call('HMGET', A, 'h', id, 'p')
+local fields = call('HMGET', A, 'h', id)
 local record = fields[2]
 local fresh = not fields[1]
 local state, life, version, refreshed, nowS, nowN, cap, hi, lastS, lastN, total, mtotal,
 {{- range .Windows}}
   first{{.K}}, before{{.K}}, mbefore{{.K}}, head{{.K}}S, head{{.K}}N,
 {{- end}}
-  count, cost, seq, dueS, dueN, endedFrom, ends, endedS, endedN =
+  count, cost, seq, dueS, dueN, endedFrom, ends, endedS, endedN, generation =
   read('{{.Header}}', fields[1] or ('\0'):rep({{.HeaderSize}}))
 local mine, known = read('>I4I4', ARGV[3])
 if fresh and ARGV[5] ~= '' and call('GET', KEYS[5]) ~= ARGV[5] then
@@ -85,18 +86,16 @@ end
 
 {{define "policy" -}}
 -- The policy that decides: the caller's, or a newer one that another replica has brought.
-local told, newer = ARGV[4], ''
-if fields[3] ~= told then
-  local generation = read('>I8', told)
-  if generation > 0 then
-    if fields[3] and read('>I8', fields[3]) > generation then
-      told, newer = fields[3], fields[3]
-    else
-      policy, dirty = told, true
-    end
-  end
+local newer = ''
+local told, suspended, _, _{{range .Rows}}, limit{{.U}}{{.K}}{{end}} =
+  read('{{.Policy}}', ARGV[4])
+if told > generation then
+  policy, generation, dirty = ARGV[4], told, true
+elseif told > 0 and told < generation then
+  newer = call('HGET', A, 'p')
+  local _
+  _, suspended, _, _{{range .Rows}}, limit{{.U}}{{.K}}{{end}} = read('{{.Policy}}', newer)
 end
-local _, suspended, _, _{{range .Rows}}, limit{{.U}}{{.K}}{{end}} = read('{{.Policy}}', told)
 {{- end}}
 
 {{define "save" -}}
@@ -113,7 +112,7 @@ if dirty then
 {{- range .Windows}}
     first{{.K}}, before{{.K}}, mbefore{{.K}}, head{{.K}}S, head{{.K}}N,
 {{- end}}
-    count, cost, seq, dueS, dueN, endedFrom, ends, endedS, endedN)
+    count, cost, seq, dueS, dueN, endedFrom, ends, endedS, endedN, generation)
   if opChanged then
     call('HSET', A, op, opChanged)
   end

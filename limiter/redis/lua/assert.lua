@@ -2,7 +2,7 @@
 {{template "open" .}}
 local _, _, askCost, askS, askN = read('>I4I4I4I4I4', ARGV[3])
 {{template "expire" .}}
-local status, deadline = {{.Again}}, nil
+local status, heldAt, held = {{.Again}}, nil, nil
 if not again then
   {{template "find" .}}
   status = {{.Allowed}}
@@ -16,7 +16,7 @@ if not again then
     end
     count, cost, seq, dirty = count + 1, cost + askCost, seq + 1, true
     field, changed = id, pack('>I1I4I4I4I4', {{.Outstanding}}, askCost, askS, askN, 0)
-    deadline = {askS, pack('>I4', askN) .. id}
+    heldAt, held = decimal('%d', askS), pack('>I4', askN) .. id
     longer = math.max(longer, askS - nowS)
   end
 end
@@ -29,7 +29,7 @@ else
   longer = 0
 end
 {{template "save" .}}
-if deadline then
-  call('ZADD', O, deadline[1], deadline[2], seq - 1099511627776, id)
+if held then
+  call('ZADD', O, heldAt, held, decimal('%d', seq - 1099511627776), id)
 end
 return {{template "reply" .}}

@@ -3,7 +3,7 @@ local _, _, askCost, ttlS, ttlN, perAccount, allowance = read('>I4I4I4I4I4I4I4',
 {{template "policy" .}}
 {{template "expire" .}}
 local status, body = {{.Again}}, ''
-local deadline -- its entry in the sorted set, of a new reservation
+local heldAt, held -- its entry in the sorted set, of a new reservation
 if not again then
   {{template "find" .}}
   if suspended == 1 then
@@ -44,7 +44,7 @@ if not again then
         end
         count, cost, seq, dirty = count + 1, cost + askCost, seq + 1, true
         field, changed = id, pack('>I1I4I4I4I4', {{.Outstanding}}, askCost, wasS, wasN, 0)
-        deadline = {wasS, pack('>I4', wasN) .. id}
+        heldAt, held = decimal('%d', wasS), pack('>I4', wasN) .. id
         if ttlS > 3600 then
           longer = ttlS
         end
@@ -73,7 +73,7 @@ if longer > 0 then
   refreshed = nowS - 3600
 end
 {{template "save" .}}
-if deadline then
-  call('ZADD', O, deadline[1], deadline[2], seq - 1099511627776, id)
+if held then
+  call('ZADD', O, heldAt, held, decimal('%d', seq - 1099511627776), id)
 end
 return {{template "reply" .}} .. body .. newer

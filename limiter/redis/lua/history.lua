@@ -99,7 +99,7 @@ do
         end
       end
     end
-    call('SETRANGE', I, hi % cap * {{.Stamp}}, pack('>I4I4I8I4', aS, aN, total, mtotal))
+    call('SETRANGE', I, decimal('%d', hi % cap * {{.Stamp}}), pack('>I4I4I8I4', aS, aN, total, mtotal))
 {{- range .Windows}}
     if first{{.K}} == hi then
       head{{.K}}S, head{{.K}}N, head{{.K}} = aS, aN, aR
