@@ -87,10 +87,9 @@ func (h *health) up() error {
 }
 
 // probed notes what a probe that began with so many connections has found.
-func (h *health) probed(made uint64, err error) (changed bool) {
+func (h *health) probed(made uint64, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	changed = (h.why == nil) != (err == nil)
 	h.why = err
 	if err == nil {
 		h.failures.Store(0)
@@ -100,7 +99,6 @@ func (h *health) probed(made uint64, err error) (changed bool) {
 	}
 	close(h.wake)
 	h.wake = make(chan struct{})
-	return changed
 }
 
 // answered notes that a call got an answer.

@@ -12,26 +12,31 @@ import (
 // TestAnEmptiedStoreAnswersNothing has the server lose everything in two ways: no call is answered
 // until an operator has accepted that.
 func TestAnEmptiedStoreAnswersNothing(t *testing.T) {
-	for name, empty := range map[string]func(*testing.T, *server){
-		"it is killed, and starts empty": func(t *testing.T, s *server) {
+	for name, empty := range map[string]func(*testing.T, *server, *redis.Store){
+		"it is killed, and starts empty": func(t *testing.T, s *server, store *redis.Store) {
 			_ = s.command.Process.Kill()
 			_ = s.command.Wait()
+			until(t, "it is away", func() bool { return store.Ready() != nil })
 			if err := s.start(); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"FLUSHALL": func(t *testing.T, s *server) { s.say(t, "FLUSHALL") },
+		"FLUSHALL": func(t *testing.T, s *server, _ *redis.Store) {
+			s.say(t, "FLUSHALL")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := bareServer(t)
+			told := make(chan string, 10)
 			store := open(t, redis.Options{
 				Connection: redis.Connection{URL: "redis://" + s.address()}, Timeout: patience,
+				Tell: func(kind, reason, _ string) { told <- kind + " " + reason },
 			})
 			l := limiter.New(store)
 			l.MarkLoaded()
 			limitertest.Apply(t, l, account, "uid", limiter.Policy{Limits: limitertest.Limits(0, 0, 9)})
 			check(t, l, "a")
-			empty(t, s)
+			empty(t, s, store)
 			var lost *redis.LostError
 			until(t, "the loss is noticed", func() bool {
 				d, err := l.Check(ctx, far, account, ask("b"))
@@ -43,7 +48,14 @@ func TestAnEmptiedStoreAnswersNothing(t *testing.T) {
 			if lost.Kept == "" {
 				t.Fatalf("%+v", lost)
 			}
+			until(t, "an event", func() bool { return len(told) > 0 })
+			if got := <-told; got != "Warning StoreLost" {
+				t.Errorf("it told %s", got)
+			}
 			wantUnavailable(t, l)
+			if len(told) > 0 {
+				t.Errorf("it told again: %s", <-told)
+			}
 			c, err := s.connect()
 			if err != nil {
 				t.Fatal(err)

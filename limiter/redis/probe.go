@@ -32,7 +32,7 @@ func (e *RefusedError) Error() string { return e.What }
 func (s *Store) Run(ctx context.Context) error {
 	defer s.link.close()
 	go s.late.run(ctx, s)
-	seen, pause := false, time.Duration(0)
+	seen, told, pause := false, "", time.Duration(0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -48,9 +48,8 @@ func (s *Store) Run(ctx context.Context) error {
 			return err
 		}
 		seen = seen || err == nil
-		if s.health.probed(made, err) {
-			s.changed(err)
-		}
+		s.health.probed(made, err)
+		told = s.tell(err, told)
 		pause = probeEvery
 		if err != nil {
 			pause = probeAgain
@@ -69,18 +68,26 @@ func (s *Store) probeThrough(ctx context.Context) (made uint64, err error) {
 	return made, err
 }
 
-// changed tells that the server became good, or no longer is.
-func (s *Store) changed(err error) {
-	lost := (*LostError)(nil)
+// tell tells what a probe has found, unless that was told last. It returns what is told now.
+func (s *Store) tell(err error, last string) string {
+	now, lost := "redis is away: checks are refused", (*LostError)(nil)
 	switch {
 	case err == nil:
-		s.options.Log.Info("redis answers")
+		now = "redis answers"
 	case errors.As(err, &lost):
-		s.options.Log.Error(err, "redis has lost what was sent: checks are refused")
-		s.options.Tell("Warning", "StoreLost", err.Error())
-	default:
-		s.options.Log.Error(err, "redis is away: checks are refused")
+		now = "redis has lost what was sent: checks are refused"
 	}
+	switch {
+	case now == last:
+	case err == nil:
+		s.options.Log.Info(now)
+	default:
+		s.options.Log.Error(err, now)
+		if lost != nil {
+			s.options.Tell("Warning", "StoreLost", err.Error())
+		}
+	}
+	return now
 }
 
 // Ready returns why no check is answered now, or nil.
