@@ -22,6 +22,6 @@
 //   - late.go: what is stored later; waiter.go: what waits for replicas and disks.
 //   - metrics.go: what is counted.
 //   - epoch.go: whether the store is the one that was written to; epoch_namespace.go: its parts.
-//   - accept_loss.go: how to go on with another one.
+//   - accept_loss.go: how to go on with another one; inspect.go: what operators may ask.
 //   - scripts.go: the scripts, put together from the templates in lua/.
 package redis
