@@ -46,7 +46,8 @@ var problems = []struct {
 			"or raise --max-reservations-per-account."},
 	{limiter.ErrStoreUnavailable, httpv1.StoreUnavailable,
 		"Sluice cannot write down at the moment what it would allow: the disk of its journal is " +
-			"full, slow or broken. Do not send; repeat the call with the same id in a second."},
+			"full, slow or broken, or its Redis cannot be relied on. " +
+			"Do not send; repeat the call with the same id in a second."},
 	{errBodies, httpv1.Overloaded,
 		"Sluice is receiving too many bytes of batches at a time. Ask again in a second; " +
 			"batches of up to 16 KiB and single calls need not wait."},
