@@ -47,7 +47,7 @@ func TestTheStoreIsToldOfNewIDs(t *testing.T) {
 		request{body: `{}`}.to("/v1/accounts/marketing/newsletter/check"),
 		request{body: `{"checks":[{` + account + `},{` + account + `,"id":"b"}]}`}.to("/v1/check"),
 	} {
-		if r := a.call(c); r.status != 200 || strings.Contains(string(r.body), "problems") {
+		if r := a.call(c); r.status != 200 || strings.Contains(r.body, "problems") {
 			t.Fatalf("%d %s", r.status, r.body)
 		}
 	}
