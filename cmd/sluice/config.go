@@ -26,6 +26,7 @@ type config struct {
 	sync            string
 	trustClock      bool
 	acceptLoss      string
+	redis           redisConfig
 	httpAddress     string
 	healthAddress   string
 	metricsAddress  string
@@ -53,6 +54,7 @@ func (c *config) register(flags *pflag.FlagSet) {
 	flags.StringVar(&c.acceptLoss, "accept-loss", "",
 		"with --data-dir: start although the journal is damaged, and forget what cannot be read: of "+
 			"these accounts (namespace/name,...), or all")
+	c.redis.register(flags)
 	flags.StringVar(&c.httpAddress, "http-address", ":8080",
 		"where to serve the HTTP API")
 	flags.StringVar(&c.healthAddress, "health-address", ":8081",
@@ -122,8 +124,14 @@ func (c *config) validate() error {
 	case c.dataDir == "" && (c.sync != syncAlways || c.trustClock || c.acceptLoss != ""):
 		return errors.New("--sync, --trust-clock and --accept-loss are about a journal: " +
 			"they need --data-dir")
+	case c.redis.url != "" && c.dataDir != "":
+		return errors.New("--redis-url and --data-dir both say where to keep what was sent: " +
+			"leave one of them out")
 	case c.maxConnections < 1:
 		return fmt.Errorf("--max-connections must be 1 or more, not %d", c.maxConnections)
+	}
+	if err := c.redis.validate(); err != nil {
+		return err
 	}
 	if _, err := c.syncPace(); err != nil {
 		return err

@@ -2,7 +2,8 @@
 //
 //   - main.go: the commands.
 //   - serve.go, config.go: "sluice serve" and its flags.
-//   - store.go: the store that serve uses: in memory, or a journal.
+//   - store.go: the store that serve uses: in memory, or a journal; redis_store.go: or Redis.
+//   - redis.go: the flags of the shared store, and "sluice redis", which looks at it.
 //   - journal.go: "sluice journal", which looks into a journal that nobody has open.
 //   - bench.go: "sluice bench", the load generator.
 //   - smoketest.go: "sluice smoke-test".
@@ -40,8 +41,8 @@ func run(ctx context.Context, args []string, env lookup, stdout, stderr io.Write
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(newServeCommand(env), newJournalCommand(), newSmokeTestCommand(),
-		newBenchCommand(), newVersionCommand())
+	root.AddCommand(newServeCommand(env), newJournalCommand(), newRedisCommand(env),
+		newSmokeTestCommand(), newBenchCommand(), newVersionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

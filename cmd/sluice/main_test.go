@@ -287,7 +287,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	defer func() { _ = taken.Close() }()
 	serveFree := []string{"serve", "--http-address", "127.0.0.1:0", "--health-address", "127.0.0.1:0",
 		"--metrics-address", "127.0.0.1:0"}
-	nowhere := "http://" + freeAddress(t)
+	away := freeAddress(t)
+	nowhere := "http://" + away
 	t.Setenv("KUBECONFIG", "/nowhere")
 	for name, c := range map[string]struct {
 		args []string
@@ -324,6 +325,30 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 			`--accept-loss: "newsletter" is neither "all" nor accounts such as`},
 		"a data directory that is a file": {append(slices.Clone(serveFree), "--accounts", accounts(t),
 			"--data-dir", os.Args[0]), nil, "it is no directory: choose another"},
+		"two stores": {[]string{"serve", "--data-dir", "d", "--redis-url", "redis://h:1"}, nil,
+			"--redis-url and --data-dir both say where to keep what was sent: leave one of them out"},
+		"a password of no store": {[]string{"serve", "--redis-password-file", "f"}, nil,
+			"the flags that begin with --redis- are about a shared store: they need --redis-url"},
+		"a timeout of no store": {[]string{"serve"}, []string{"SLUICE_REDIS_TIMEOUT=1s"},
+			"the flags that begin with --redis- are about a shared store: they need --redis-url"},
+		"a store without time": {[]string{"serve", "--redis-url", "redis://h:1", "--redis-timeout",
+			"9ms"}, nil, "--redis-timeout must be 10ms to 10s, not 9ms"},
+		"a store that takes too long": {[]string{"serve", "--redis-url", "redis://h:1",
+			"--redis-timeout", "11s"}, nil, "--redis-timeout must be 10ms to 10s, not 11s"},
+		"a prefix with braces": {[]string{"serve", "--redis-url", "redis://h:1", "--redis-prefix",
+			"{a}"}, nil, `--redis-prefix must be 1 to 32 letters, digits, dots, hyphens or underscores`},
+		"fewer than no replicas": {[]string{"serve", "--redis-url", "redis://h:1",
+			"--redis-wait-replicas", "-1"}, nil, "--redis-wait-replicas must be 0 to 100, not -1"},
+		"a URL of something else": {append(slices.Clone(serveFree), "--accounts", accounts(t),
+			"--redis-url", "http://:secret@h"), nil, "--redis-url: the URL of Redis is not as in redis://"},
+		"a store without a cluster": {append(slices.Clone(serveFree), "--redis-url", "redis://h:1"),
+			nil, "run inside one, set KUBECONFIG, or use --accounts DIR"},
+		"the status of nothing": {[]string{"redis", "status"}, nil,
+			"say where the store is: --redis-url, or SLUICE_REDIS_URL"},
+		"the status of a server that is away": {[]string{"redis", "status", "--redis-url",
+			"redis://" + away}, nil, "--redis-url: dial tcp " + away},
+		"the loss of nothing in particular": {[]string{"redis", "accept-loss"}, nil,
+			"accepts 1 arg(s), received 0"},
 		"a journal that is not there": {[]string{"journal", "verify", "/nowhere"}, nil,
 			"/nowhere holds no journal: give the folder of --data-dir"},
 		"a log format": {[]string{"serve", "--log-format", "xml"}, nil,

@@ -155,7 +155,7 @@ func (c *config) servers(
 		Registry:       registry,
 		Log:            log,
 	})
-	health := server.Health(alive(store), ready(ctx, l))
+	health := server.Health(alive(store), ready(ctx, l, store))
 	metricsHandler := promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{})
 	timeout := shutdownTimeout
 	var servers []*manager.Server
@@ -185,7 +185,7 @@ func (c *config) servers(
 }
 
 // ready returns what /readyz asks: the error says why the API admits nothing.
-func ready(ctx context.Context, l *limiter.Limiter) func() error {
+func ready(ctx context.Context, l *limiter.Limiter, store store) func() error {
 	return func() error {
 		switch {
 		case ctx.Err() != nil:
@@ -193,7 +193,7 @@ func ready(ctx context.Context, l *limiter.Limiter) func() error {
 		case !l.Loaded():
 			return errors.New("limits are not loaded yet")
 		}
-		return nil
+		return store.ready()
 	}
 }
 
@@ -240,8 +240,7 @@ func (c *config) accountsSource(
 	}
 	config, err := kubeconfig.GetConfig()
 	if err != nil {
-		return source{}, fmt.Errorf("there is no cluster to take MailAccounts from: "+
-			"run inside one, set KUBECONFIG, or use --accounts DIR (%w)", err)
+		return source{}, noCluster(err)
 	}
 	scheme, err := controllers.NewScheme()
 	if err != nil {
@@ -267,6 +266,11 @@ func (c *config) accountsSource(
 		tell = controllers.PodEvents(mgr, c.namespace(), pod, os.Getenv("POD_UID"))
 	}
 	return source{mgr, tell}, controllers.Add(mgr, options)
+}
+
+func noCluster(err error) error {
+	return fmt.Errorf("there is no cluster to take MailAccounts from: "+
+		"run inside one, set KUBECONFIG, or use --accounts DIR (%w)", err)
 }
 
 // namespace returns the namespace of the lease: the flag's, or else the pod's, or else "default".

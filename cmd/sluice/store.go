@@ -28,11 +28,16 @@ type store interface {
 	recover(ctx context.Context, tell func(kind, reason, note string)) error
 	// failure waits until the store can do no more, or the context ends.
 	failure(ctx context.Context) error
+	// ready says why no check is answered now, or nil. A journal is once recover has returned.
+	ready() error
 	close() error
 }
 
 // newStore returns the store that the flags ask for.
 func (c *config) newStore(registry *prometheus.Registry, log logr.Logger) (store, error) {
+	if c.redis.url != "" {
+		return c.newRedisStore(registry, log)
+	}
 	if c.dataDir == "" {
 		return memoryStore{memory.New(c.storeOptions()), limiter.StartClock()}, nil
 	}
@@ -65,6 +70,8 @@ func (m memoryStore) clock() limiter.Clock { return m.time }
 func (memoryStore) recover(context.Context, func(_, _, _ string)) error { return nil }
 
 func (memoryStore) failure(ctx context.Context) error { <-ctx.Done(); return nil }
+
+func (memoryStore) ready() error { return nil }
 
 func (memoryStore) close() error { return nil }
 
@@ -109,6 +116,8 @@ func (j journalStore) failure(ctx context.Context) error {
 		return nil
 	}
 }
+
+func (j journalStore) ready() error { return nil }
 
 func (j journalStore) close() error {
 	if err := j.Close(); err != nil {
