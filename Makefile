@@ -4,6 +4,7 @@ VERSION ?= 0.1.0
 IMAGE ?= sluice:$(VERSION)
 CALLER_IMAGE ?= sluice-e2e-caller:$(VERSION)
 DATA_DIR ?= .sluice
+STORE ?= journal
 
 # Tools are pinned in go.tools.mod. The path of a tool is its import path.
 tool = go tool -modfile=$(CURDIR)/go.tools.mod
@@ -38,8 +39,12 @@ build: ## Build the binary, bin/sluice
 	$(GO_BUILD) -o bin/sluice ./cmd/sluice
 
 .PHONY: run
-run: build ## Serve decisions for the sample accounts, without a cluster; DATA_DIR keeps what was sent
-	bin/sluice serve --accounts config/samples/valid --data-dir $(DATA_DIR) --log-format text
+run: build ## Serve decisions for the sample accounts, without a cluster; DATA_DIR keeps what was sent, STORE=redis in a Redis
+	@case "$(STORE)" in \
+	journal) exec bin/sluice serve --accounts config/samples/valid --data-dir $(DATA_DIR) --log-format text ;; \
+	redis) exec hack/run-redis $(DATA_DIR) ;; \
+	*) echo "STORE must be journal or redis, not $(STORE)" >&2; exit 1 ;; \
+	esac
 
 ##@ Test
 
