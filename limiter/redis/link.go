@@ -20,6 +20,7 @@ type link struct {
 	client  atomic.Pointer[valkey.Client]
 	stale   atomic.Bool     // the next probe makes another client
 	nodes   map[string]bool // the processes that the last good probe found; of the prober alone
+	epoch   string          // that it found
 }
 
 // get returns the client, or an error if there is none yet.

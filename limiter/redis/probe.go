@@ -117,8 +117,11 @@ func (s *Store) probe(parent context.Context) (made uint64, err error) {
 	if err := s.epochs.settle(ctx, client); err != nil {
 		return made, err
 	}
-	// Another process at the other end may not have what the one before it had.
-	if s.link.another(nodes) || s.health.behind.Load() {
+	// Another process at the other end may not have what the one before it had; a store whose loss
+	// was accepted has not.
+	epoch := s.epochs.current.Load().epoch
+	other := s.link.epoch != "" && s.link.epoch != epoch
+	if other || s.link.another(nodes) || s.health.behind.Load() {
 		s.health.refuse(errAsserting) // so that nobody waits for it
 		s.epochs.forget()
 		if err := s.assert(parent, client); err != nil {
@@ -126,7 +129,7 @@ func (s *Store) probe(parent context.Context) (made uint64, err error) {
 		}
 		s.health.behind.Store(false)
 	}
-	s.link.nodes = nodes
+	s.link.nodes, s.link.epoch = nodes, epoch
 	return made, nil
 }
 
