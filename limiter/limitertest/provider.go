@@ -37,8 +37,8 @@ func (p *Provider) Cost() int64 {
 }
 
 // Complaint tells of a real window that holds more than its limit, or of nothing. Where a fault may
-// let more through, the caller adds that to the limits. It compares all mails with each other: it is
-// for some thousands.
+// let more through, the caller adds that to the limits. It compares all mails with each other: it
+// is for some thousands.
 func (p *Provider) Complaint(limits limiter.Limits) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
