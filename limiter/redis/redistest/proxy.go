@@ -11,10 +11,10 @@ import (
 // Proxy stands between clients and a server, and fails as a network does. It knows nothing of TLS,
 // so that it serves that, too.
 type Proxy struct {
-	to   string
 	port port
 
 	mu       sync.Mutex
+	to       string
 	listener net.Listener // nil while it refuses
 	pairs    map[*pair]struct{}
 	delay    Delay
@@ -59,7 +59,7 @@ func NewProxy(t limitertest.TB, to string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{to: to, port: number, pairs: map[*pair]struct{}{}}
+	p := &Proxy{port: number, to: to, pairs: map[*pair]struct{}{}}
 	t.Cleanup(func() {
 		p.Refuse()
 		p.port.release()
@@ -94,6 +94,9 @@ func (p *Proxy) listen(t limitertest.TB) {
 		}
 	}()
 }
+
+// SetTo has new connections lead to another server.
+func (p *Proxy) SetTo(address string) { p.change(func() { p.to = address }) }
 
 // SetDelay changes how long everything takes from now on.
 func (p *Proxy) SetDelay(d Delay) { p.change(func() { p.delay = d }) }

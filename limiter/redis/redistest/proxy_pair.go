@@ -32,8 +32,9 @@ type chunk struct {
 // serve is one connection, from its begin to its end.
 func (p *Proxy) serve(l net.Listener, client net.Conn) {
 	c := &pair{proxy: p, client: client}
-	refused := false
+	refused, to := false, ""
 	p.change(func() {
+		to = p.to
 		refused = p.listener != l // meanwhile
 		if !refused {
 			p.pairs[c] = struct{}{}
@@ -51,7 +52,7 @@ func (p *Proxy) serve(l net.Listener, client net.Conn) {
 			c.close()
 		})
 	}()
-	server, err := net.DialTimeout("tcp", p.to, commandTimeout)
+	server, err := net.DialTimeout("tcp", to, commandTimeout)
 	if err != nil {
 		return
 	}

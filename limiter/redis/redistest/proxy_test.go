@@ -143,6 +143,25 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// TestSetTo has a proxy lead to another server.
+func TestSetTo(t *testing.T) {
+	t.Parallel()
+	one, other := redistest.New(t, redistest.Options{}), redistest.New(t, redistest.Options{})
+	p := redistest.NewProxy(t, one.Address())
+	old := newLine(t, p)
+	old.say(t, "PING")
+	old.want(t, "+PONG", true)
+	p.SetTo(other.Address())
+	l := newLine(t, p)
+	l.say(t, "SET k v")
+	l.want(t, "+OK", true)
+	old.say(t, "EXISTS k")
+	old.want(t, ":0", true)
+	if !exists(t, other, "k") {
+		t.Error("it leads nowhere")
+	}
+}
+
 // TestProxyCounts has requests that share a pipeline be one round trip.
 func TestProxyCounts(t *testing.T) {
 	t.Parallel()

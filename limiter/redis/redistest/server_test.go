@@ -134,6 +134,28 @@ func TestShiftClock(t *testing.T) {
 	}
 }
 
+// TestKillScript ends a script that would run forever, and is an error where none runs.
+func TestKillScript(t *testing.T) {
+	t.Parallel()
+	s := redistest.New(t, redistest.Options{Arguments: []string{"--lua-time-limit", "20"}})
+	if err := s.KillScript(); err == nil || !strings.Contains(err.Error(), "NOTBUSY") {
+		t.Error(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Try(t.Context(), "EVAL", "while true do end", "0").Error() }()
+	for {
+		select {
+		case err := <-ended:
+			if err == nil || !strings.Contains(err.Error(), "SCRIPT KILL") {
+				t.Error(err)
+			}
+			return
+		case <-time.After(5 * time.Millisecond):
+			_ = s.KillScript() // until it may be killed
+		}
+	}
+}
+
 // TestCPU wants a server that works to have used more than one that waits.
 func TestCPU(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,11 @@
 package redistest
 
 import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,6 +54,31 @@ func (s *Server) Restart(t limitertest.TB) {
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// KillScript ends a script that runs, as SCRIPT KILL does. A busy server takes that and AUTH, and
+// nothing by which a client begins.
+func (s *Server) KillScript() error {
+	c, err := net.DialTimeout("tcp", s.Address(), commandTimeout)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	_, err = fmt.Fprintf(c, "AUTH %s %s\r\nSCRIPT KILL\r\n", adminName, adminPassword)
+	if err := errors.Join(err, c.SetReadDeadline(time.Now().Add(commandTimeout))); err != nil {
+		return err
+	}
+	replies := bufio.NewReader(c)
+	for range 2 {
+		reply, err := replies.ReadString('\n')
+		if err == nil && reply != "+OK\r\n" {
+			err = errors.New(strings.TrimSpace(reply))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Server) running() bool {
