@@ -64,8 +64,9 @@ fuzz: ## Fuzz what callers and files can say, 10 seconds for each target
 	done
 
 .PHONY: faults
-faults: ## Test the real process under kills, full and failing disks (needs root, strace and e2fsprogs)
+faults: ## Test the real process under kills, full and failing disks (needs root, strace, e2fsprogs and iproute2)
 	go test -tags faults ./test/faults -count 1 -v -timeout 10m
+	go test -tags faults ./limiter/redis/faults -run '^TestPartitionOfNetworks$$' -count 1 -v
 
 .PHONY: prove
 prove: ## Prove the guarantees at length, with random calls, clocks, providers, kills and concurrent histories (half an hour)

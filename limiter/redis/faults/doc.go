@@ -26,7 +26,8 @@
 //     answer, or not as they should.
 //   - credentials_test.go: passwords that are wrong or change, and TLS.
 //   - failover_test.go, cluster_test.go: many servers.
-//   - network_test.go, partition_test.go: networks that fail.
+//   - network_test.go, partition_test.go: networks that fail; namespaces_test.go: one that fails in
+//     the kernel, with -tags faults, as that needs root.
 //   - clock_test.go: clocks that jump.
 //   - replicas_test.go: many callers at once.
 package faults
