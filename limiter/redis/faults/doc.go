@@ -21,7 +21,8 @@
 // The files:
 //
 //   - replica_test.go: a replica of Sluice; load_test.go: the callers, and the provider's judgment.
-//   - restart_test.go, lost_test.go: killed, emptied and replaced servers.
+//   - restart_test.go, lost_test.go: killed, emptied and replaced servers; told_test.go: operators
+//     hear of it.
 //   - frozen_test.go, readonly_test.go, scripts_test.go, memory_test.go: servers that do not
 //     answer, or not as they should.
 //   - credentials_test.go: passwords that are wrong or change, and TLS.

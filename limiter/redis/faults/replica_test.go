@@ -36,6 +36,7 @@ type replica struct {
 	done  chan struct{} // closed when it has ended
 
 	mu     sync.Mutex
+	events []string       // reasons of those it would make
 	log    []string       // what it tells operators
 	failed map[string]int // why calls were not answered, and how often
 }
@@ -45,6 +46,7 @@ func open(t *testing.T, o redis.Options, l limiter.Limits, keys ...limiter.Key) 
 	t.Helper()
 	r := &replica{failed: map[string]int{}}
 	o.Log = r.logger()
+	o.Tell = func(_, reason, _ string) { r.change(func() { r.events = append(r.events, reason) }) }
 	o.Failed = func(err error) { r.change(func() { r.failed[err.Error()]++ }) }
 	store, err := redis.Open(o)
 	if err != nil {
