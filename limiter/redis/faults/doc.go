@@ -25,7 +25,8 @@
 //     hear of it.
 //   - frozen_test.go, readonly_test.go, scripts_test.go, memory_test.go: servers that do not
 //     answer, or not as they should.
-//   - credentials_test.go: passwords that are wrong or change, and TLS.
+//   - credentials_test.go: passwords that are wrong or change, and TLS; rights_test.go: no more
+//     rights than are needed.
 //   - failover_test.go, cluster_test.go: many servers.
 //   - network_test.go, partition_test.go: networks that fail; namespaces_test.go: one that fails in
 //     the kernel, with -tags faults, as that needs root.

@@ -27,6 +27,7 @@ type load struct {
 
 	allowed atomic.Int64 // checks
 	refused atomic.Int64 // calls, as the store was in doubt
+	denied  atomic.Int64 // checks
 	full    atomic.Bool  // the hour's limit was reached
 
 	stop   context.CancelFunc
@@ -106,6 +107,7 @@ func (l *load) mail() {
 			return err
 		}, func() {}) // it counts in any case
 	case d.Verdict == limiter.Deferred:
+		l.denied.Add(1)
 		for _, w := range d.Exhausted {
 			if w.Window == limiter.Hour {
 				l.full.Store(true)
