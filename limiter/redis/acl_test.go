@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-mail/sluice/limiter/limitertest"
 	"github.com/sluice-mail/sluice/limiter/redis"
+	"github.com/sluice-mail/sluice/limiter/redis/redistest"
 )
 
 const (
@@ -34,6 +35,31 @@ func TestLeastRights(t *testing.T) {
 	wantRefused(t, as, "FLUSHALL", "KEYS *", "CONFIG GET *", "ACL LIST", "SCRIPT FLUSH",
 		"CLIENT KILL TYPE normal", "PUBLISH channel message", "REPLICAOF NO ONE", "SHUTDOWN",
 		"GET other", "EVAL return 1 1 other")
+}
+
+// TestLeastRightsKeepEverything: a server with these users is killed, and reads all that it wrote.
+// It replays what scripts wrote with the rights of its default user.
+func TestLeastRightsKeepEverything(t *testing.T) {
+	text, err := os.ReadFile(users)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := redistest.New(t, redistest.Options{
+		AOF: "always", ACL: strings.Split(strings.TrimSpace(string(text)), "\n"),
+	})
+	t.Run("write", func(t *testing.T) { // no replica is left that could tell it anew
+		l := limiterOn(t, asUser(t, "redis://sluice@"+s.Address()))
+		check(t, l, "a")
+		check(t, l, "b")
+		if _, err := l.Commit(ctx, far, account, "a", 0); err != nil {
+			t.Error("commit:", err)
+		}
+	})
+	s.Kill(t)
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wantUsed(t, limiterOn(t, asUser(t, "redis://sluice@"+s.Address())), 1, 1)
 }
 
 // TestLeastRightsOfSentinels: those of the Sentinels' own user.
@@ -101,12 +127,12 @@ func withDefaultUser(t *testing.T, file string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const off, on = "user default off\n", "user default on nopass ~* &* +@all\n"
-	if !strings.Contains(string(text), off) {
+	first, others, _ := strings.Cut(string(text), "\n")
+	if !strings.HasPrefix(first, "user default off") {
 		t.Errorf("%s leaves the default user on, who needs no password", file)
 	}
 	to := filepath.Join(t.TempDir(), "users.acl")
-	with := strings.Replace(string(text), off, on, 1)
+	with := "user default on nopass ~* &* +@all\n" + others
 	if err := os.WriteFile(to, []byte(with), 0o600); err != nil {
 		t.Fatal(err)
 	}
