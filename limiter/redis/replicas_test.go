@@ -212,12 +212,18 @@ func TestOneRoundTrip(t *testing.T) {
 	calls, changes := serverCount(t, `cmdstat_evalsha:calls=(\d+)`),
 		serverCount(t, `rdb_changes_since_last_save:(\d+)`)
 	evals := serverCount(t, `cmdstat_eval:calls=(\d+)`)
+	const readsPattern = `total_reads_processed:(\d+)`
+	reads := serverCount(t, readsPattern)
 	for range 10 {
 		if d := check(t, all[0], "b"); d.Verdict != limiter.Deferred {
 			t.Error(d)
 		}
 		_, _ = all[0].Commit(ctx, far, account, "first", 0)
 		_, _ = all[0].Usage(ctx, far, account)
+	}
+	// One is that of this question, and connections that nobody uses may ask whether they hold.
+	if n := serverCount(t, readsPattern) - reads; n < 30 || n >= 45 {
+		t.Errorf("for 30 calls the server read %d times", n)
 	}
 	if n := serverCount(t, `cmdstat_evalsha:calls=(\d+)`) - calls; n != 30 {
 		t.Errorf("30 calls were %d round trips", n)
