@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sluice-mail/sluice/limiter/redis/redistest"
 )
 
 // Servers and loads are processes of their own, with GOMAXPROCS=1 unless a benchmark says more: the
@@ -32,6 +34,10 @@ import (
 //	ref-cpu       how busy the reference was, as a part of its core. It should be near 1:
 //	              otherwise the load was the bottleneck
 //	cpu           the same of the subject
+//	ref-µs/check        where there is a Redis, the processor time of the reference for a check,
+//	                    and its commit if there is one
+//	ref-redis-µs/check  the same of Redis
+//	µs/check, redis-µs/check  the same of the subject
 //
 // SLUICE_BENCH_PROFILE names a folder for CPU profiles of the servers.
 
@@ -121,7 +127,7 @@ const benchSlice = 4_000
 
 // benchSetup says what is measured.
 type benchSetup struct {
-	kind        string // of the server: bare, memory or journal
+	kind        string // of the server: bare, memory, journal, evalsha or redis
 	decision    string // of all checks: allow or deny
 	accounts    int
 	batch       int    // checks in a request; 0 is 1
@@ -129,6 +135,11 @@ type benchSetup struct {
 	procs       int    // GOMAXPROCS of the server; 0 is 1
 	commits     bool   // commit each check
 	sync        string // of a journal
+
+	redis  *redistest.Server // of evalsha and redis
+	prefix string            // of the keys of redis; a new one if empty
+	first  int               // the number of the load's first connection, which its ids begin with
+	warmUp int               // slices that are not measured; 0 is 1
 }
 
 // compare gives b.N checks to each of two servers, and reports the metrics.
@@ -137,11 +148,13 @@ func compare(b *testing.B, x, y benchSetup) {
 	reference, subject := startServer(b, x), startServer(b, y)
 	defer reference.stop(b)
 	defer subject.stop(b)
-	reference.load(b) // warms up connections and pools
-	subject.load(b)
+	for range max(1, y.warmUp) { // connections and pools
+		reference.load(b)
+		subject.load(b)
+	}
 	b.ResetTimer()
 	for _, s := range []*benched{reference, subject} {
-		s.busyBefore, s.took, s.p99s = s.busy(b), 0, nil
+		s.begin(b)
 	}
 	var ratios []float64
 	checks := 0
@@ -167,6 +180,9 @@ type benched struct {
 	server, loader   *child
 	busyBefore, took time.Duration
 	p99s             []float64 // of each slice, in nanoseconds
+
+	redis     *redistest.Server // nil if the server needs none
+	redisUsed time.Duration     // its processor time, in the slices
 }
 
 // child is a process that gets lines and responds to each with a line.
@@ -179,15 +195,22 @@ type child struct {
 func startServer(b *testing.B, s benchSetup) *benched {
 	b.Helper()
 	n := "SLUICE_BENCH_ACCOUNTS=" + strconv.Itoa(s.accounts)
+	url := ""
+	if s.redis != nil {
+		url = s.redis.URL()
+	}
+	prefix := cmp.Or(s.prefix, newBenchPrefix())
 	server := startChild(b, "0", n, "GOMAXPROCS="+strconv.Itoa(max(1, s.procs)),
 		"SLUICE_BENCH_SERVER="+s.kind, "SLUICE_BENCH_DECISION="+s.decision,
-		"SLUICE_BENCH_SYNC="+s.sync, "SLUICE_BENCH_DIR="+b.TempDir())
+		"SLUICE_BENCH_SYNC="+s.sync, "SLUICE_BENCH_DIR="+b.TempDir(), "SLUICE_BENCH_REDIS="+url,
+		"SLUICE_BENCH_PREFIX="+prefix)
 	address := server.line(b)
 	return &benched{
-		server: server,
+		server: server, redis: s.redis,
 		loader: startChild(b, "1", n, "GOMAXPROCS=1", "SLUICE_BENCH_LOAD="+address,
 			"SLUICE_BENCH_BATCH="+strconv.Itoa(max(1, s.batch)),
 			"SLUICE_BENCH_CONNECTIONS="+strconv.Itoa(cmp.Or(s.connections, 16)),
+			"SLUICE_BENCH_FIRST="+strconv.Itoa(s.first),
 			"SLUICE_BENCH_COMMITS="+strconv.FormatBool(s.commits)),
 	}
 }
@@ -226,12 +249,32 @@ func (c *child) line(b *testing.B) string {
 	return strings.TrimSpace(line)
 }
 
+func (c *child) say(b *testing.B, what any) {
+	b.Helper()
+	if _, err := fmt.Fprintln(c.in, what); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// begin forgets what was measured so far.
+func (s *benched) begin(b *testing.B) {
+	b.Helper()
+	s.busyBefore, s.took, s.p99s, s.redisUsed = s.busy(b), 0, nil, 0
+}
+
 // load sends a slice of checks and returns how long that took.
 func (s *benched) load(b *testing.B) time.Duration {
 	b.Helper()
-	if _, err := fmt.Fprintln(s.loader.in, benchSlice); err != nil {
-		b.Fatal(err)
-	}
+	used := s.redisCPU(b)
+	s.loader.say(b, benchSlice)
+	took := s.loaded(b)
+	s.redisUsed += s.redisCPU(b) - used
+	return took
+}
+
+// loaded waits until a slice of checks is done, and returns how long that took.
+func (s *benched) loaded(b *testing.B) time.Duration {
+	b.Helper()
 	var took time.Duration
 	var p99 float64
 	if _, err := fmt.Sscan(s.loader.line(b), &took, &p99); err != nil {
@@ -240,6 +283,14 @@ func (s *benched) load(b *testing.B) time.Duration {
 	s.took += took
 	s.p99s = append(s.p99s, p99)
 	return took
+}
+
+func (s *benched) redisCPU(b *testing.B) time.Duration {
+	b.Helper()
+	if s.redis == nil {
+		return 0
+	}
+	return s.redis.CPU(b)
 }
 
 // stop ends both processes: they end when their standard input does.
@@ -260,6 +311,10 @@ func (s *benched) report(b *testing.B, prefix string, checks int) time.Duration 
 	b.ReportMetric(float64(checks)/s.took.Seconds(), prefix+"checks/s")
 	b.ReportMetric(median(s.p99s), prefix+"p99-ns")
 	b.ReportMetric(busy.Seconds()/s.took.Seconds(), prefix+"cpu")
+	if s.redis != nil {
+		b.ReportMetric(float64(busy.Microseconds())/float64(checks), prefix+"µs/check")
+		b.ReportMetric(float64(s.redisUsed.Microseconds())/float64(checks), prefix+"redis-µs/check")
+	}
 	return busy
 }
 

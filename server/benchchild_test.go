@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,19 +12,22 @@ import (
 	"path/filepath"
 	"runtime/pprof"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valkey-io/valkey-go"
 
 	"github.com/sluice-mail/sluice/limiter"
 	"github.com/sluice-mail/sluice/limiter/journal"
 	"github.com/sluice-mail/sluice/limiter/limitertest"
 	"github.com/sluice-mail/sluice/limiter/memory"
+	"github.com/sluice-mail/sluice/limiter/redis"
 	"github.com/sluice-mail/sluice/server"
 )
 
-// The processes that BenchmarkHTTP and BenchmarkBatch start. They end when their standard input
+// The processes that the benchmarks start. They end when their standard input
 // does.
 
 // benchChild reports whether this process is one of those, after it has run as such.
@@ -37,11 +42,14 @@ func benchChild() (is bool) {
 	var err error
 	kind, address := os.Getenv("SLUICE_BENCH_SERVER"), os.Getenv("SLUICE_BENCH_LOAD")
 	switch {
+	case kind == "loop":
+		loop()
 	case kind != "":
 		err = benchServer(kind, os.Getenv("SLUICE_BENCH_DECISION"), number("SLUICE_BENCH_ACCOUNTS"))
 	case address != "":
 		err = benchLoad(address, number("SLUICE_BENCH_ACCOUNTS"), number("SLUICE_BENCH_BATCH"),
-			number("SLUICE_BENCH_CONNECTIONS"), os.Getenv("SLUICE_BENCH_COMMITS") == "true")
+			number("SLUICE_BENCH_CONNECTIONS"), number("SLUICE_BENCH_FIRST"),
+			os.Getenv("SLUICE_BENCH_COMMITS") == "true")
 	default:
 		return false
 	}
@@ -69,7 +77,14 @@ func benchServer(kind, decision string, accounts int) error {
 	s, listen := &http.Server{Handler: bare(decision)}, func() (net.Listener, error) {
 		return net.Listen("tcp", "127.0.0.1:0")
 	}
-	if kind != "bare" {
+	if kind == "evalsha" {
+		client, err := redis.Connect(benchRedis())
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		s.Handler = evalsha(client, s.Handler)
+	} else if kind != "bare" {
 		store, clock, closeStore, err := benchStore(kind)
 		if err != nil {
 			return err
@@ -90,10 +105,30 @@ func benchServer(kind, decision string, accounts int) error {
 	return s.Close()
 }
 
-// benchStore returns the store in memory, or with a journal.
+// loop keeps its core busy between one line of its standard input and the next.
+func loop() {
+	var busy atomic.Bool
+	go func() {
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			busy.Store(!busy.Load())
+		}
+		os.Exit(0)
+	}()
+	for {
+		for busy.Load() {
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// benchStore returns the store in memory, with a journal, or the shared one.
 func benchStore(kind string) (store limiter.Store, clock limiter.Clock, done func(), err error) {
 	if kind == "memory" {
 		return memory.New(memory.Options{}), limiter.StartClock(), func() {}, nil
+	}
+	if kind == "redis" {
+		s, done, err := benchSharedStore()
+		return s, limiter.StartClock(), done, err
 	}
 	o := journal.Options{
 		Dir: os.Getenv("SLUICE_BENCH_DIR"), Registry: prometheus.NewRegistry(), Log: logr.Discard(),
@@ -106,6 +141,48 @@ func benchStore(kind string) (store limiter.Store, clock limiter.Clock, done fun
 	j := journal.New(o)
 	_, err = j.Recover(context.Background())
 	return j, j.Clock(), func() { _ = j.Close() }, err
+}
+
+// benchSharedStore returns the shared store as replicas have it, once its server was found good.
+func benchSharedStore() (*redis.Store, func(), error) {
+	s, err := redis.Open(redis.Options{
+		Connection: benchRedis(), Prefix: os.Getenv("SLUICE_BENCH_PREFIX"),
+		Timeout: 10 * time.Second, Registry: prometheus.NewRegistry(),
+		Failed: func(err error) { fmt.Fprintln(os.Stderr, err) },
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	for s.Ready() != nil {
+		select {
+		case err := <-ended:
+			cancel()
+			return nil, nil, err
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return s, func() { cancel(); _ = errors.Join(<-ended) }, nil
+}
+
+// benchRedis is where the Redis of the benchmark is.
+func benchRedis() redis.Connection {
+	return redis.Connection{URL: os.Getenv("SLUICE_BENCH_REDIS")}
+}
+
+// evalsha makes one call of a script before each answer.
+func evalsha(client valkey.Client, answer http.Handler) http.Handler {
+	script := valkey.NewLuaScript(`return 1`)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := script.Exec(r.Context(), client, []string{"key"}, nil).Error()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		answer.ServeHTTP(w, r)
+	})
 }
 
 // decider returns the server as it is run, with accounts that allow or deny all checks.

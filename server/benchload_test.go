@@ -15,16 +15,17 @@ import (
 // The load of BenchmarkHTTP: it costs little enough to keep a server busy from one core.
 
 // benchLoad sends as many checks as each line asks for, in batches of this size, over as many
-// connections, and commits each if it is to. It prints how long that took, and the 99th percentile
-// of how long one request with checks took.
-func benchLoad(address string, accounts, batch, connections int, commits bool) error {
+// connections, and commits each if it is to. The connections have numbers from the first on, which
+// their ids begin with. It prints how long that took, and the 99th percentile of how long one
+// request with checks took.
+func benchLoad(address string, accounts, batch, connections, first int, commits bool) error {
 	conns := make([]*benchConn, connections)
 	for i := range conns {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			return err
 		}
-		conns[i] = newBenchConn(conn, i, accounts, batch, commits)
+		conns[i] = newBenchConn(conn, first+i, accounts, batch, commits)
 	}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
