@@ -20,6 +20,9 @@ func New(client valkey.Client, o Options) *Store {
 	return s
 }
 
+// HurryOthers has replicas wait less for each other.
+func HurryOthers(d time.Duration) { othersTell = d }
+
 // OpenWithDenials is [Open], of a store that remembers denials also in the time of the calls.
 func OpenWithDenials(o Options) (*Store, error) { return open(o, true) }
 

@@ -107,7 +107,10 @@ func (s *Store) probe(parent context.Context) (made uint64, err error) {
 		return 0, explain(err)
 	}
 	made = s.health.made.Load()
-	nodes, err := s.examine(ctx, client)
+	nodes, young, err := s.examine(ctx, client)
+	if errors.Is(err, errReadOnly) {
+		s.link.stale.Store(true) // the name may lead to the primary by now
+	}
 	if err != nil {
 		return made, explain(err)
 	}
@@ -121,7 +124,9 @@ func (s *Store) probe(parent context.Context) (made uint64, err error) {
 	// was accepted has not.
 	epoch := s.epochs.current.Load().epoch
 	other := s.link.epoch != "" && s.link.epoch != epoch
-	if other || s.link.another(nodes) || s.health.behind.Load() {
+	// This process may be the one that is new: those who were told before tell it now.
+	first := s.link.nodes == nil && young
+	if first || other || s.link.another(nodes) || s.health.behind.Load() {
 		s.health.refuse(errAsserting) // so that nobody waits for it
 		s.epochs.forget()
 		if err := s.assert(parent, client); err != nil {
@@ -146,8 +151,11 @@ func (l *link) another(nodes map[string]bool) bool {
 	return false
 }
 
-// examine asks every primary what it is. It returns the ids of their processes.
-func (s *Store) examine(ctx context.Context, client valkey.Client) (map[string]bool, error) {
+// examine asks every primary what it is. It returns the ids of their processes, and whether one of
+// them may have become a primary within the last minute.
+func (s *Store) examine(
+	ctx context.Context, client valkey.Client,
+) (ids map[string]bool, young bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeWithin/2)
 	defer cancel()
 	nodes := client.Nodes()
@@ -162,7 +170,8 @@ func (s *Store) examine(ctx context.Context, client valkey.Client) (map[string]b
 			answers <- answer{address, text, err}
 		}()
 	}
-	ids, silent := map[string]bool{}, map[string]error{}
+	ids = map[string]bool{}
+	silent := map[string]error{}
 	for range nodes {
 		one := <-answers
 		if one.err != nil {
@@ -174,17 +183,20 @@ func (s *Store) examine(ctx context.Context, client valkey.Client) (map[string]b
 			continue
 		}
 		if err := acceptable(info, s.options.Wait); err != nil {
-			return nil, fmt.Errorf("%s: %w", one.address, err)
+			return nil, false, fmt.Errorf("%s: %w", one.address, err)
 		}
 		ids[info["run_id"]] = true
+		uptime, _ := strconv.Atoi(info["uptime_in_seconds"])
+		promoted := info["second_repl_offset"] != "-1" // at some time since it was started
+		young = young || promoted || time.Duration(uptime)*time.Second < rememberCalls
 	}
 	if err := needed(ctx, client, silent); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if len(ids) == 0 {
-		return nil, errReadOnly
+		return nil, false, errReadOnly
 	}
-	return ids, nil
+	return ids, young, nil
 }
 
 // needed returns the error of a primary, of nodes that gave no answer: a cluster can do without a

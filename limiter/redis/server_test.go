@@ -184,6 +184,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	flag.Parse()
+	redis.HurryOthers(300 * time.Millisecond)
 	code := m.Run()
 	for _, stop := range atExit {
 		stop()

@@ -8,6 +8,7 @@
 //   - counts.go: what is charged, overshot, or off after a limit changed.
 //   - killed.go: callers that are killed.
 //   - restarts.go: a Sluice that is killed, and started again.
+//   - shared.go: three that share a Redis, and are killed as well as that.
 //   - promise.go: the time that a denial promises.
 //   - apply.go: from kubectl apply to enforcement, with a real kube-apiserver.
 //   - document.go: the page.
@@ -62,7 +63,9 @@ type measure func(context.Context, *process) ([]row, error)
 // disturb what the quiet ones measure to the millisecond.
 var (
 	quiet = []measure{killed, promises, changes}
-	loud  = []measure{rollingRandom, rollingAdversarial, rollingKilled, forgotten, denied, overshoot}
+	loud  = []measure{
+		rollingRandom, rollingAdversarial, rollingKilled, rollingShared, forgotten, denied, overshoot,
+	}
 )
 
 func run(ctx context.Context, binary, out string) error {

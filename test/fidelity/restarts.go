@@ -18,8 +18,8 @@ import (
 	"github.com/sluice-mail/sluice/client/sluice"
 )
 
-// victim is a Sluice with a journal that is killed and started again, at the same address. Its
-// client repeats what was not answered.
+// victim is a Sluice that is killed and started again, at the same address. Its client repeats what
+// was not answered.
 type victim struct {
 	*process
 	binary string
@@ -27,32 +27,51 @@ type victim struct {
 	starts []time.Duration // how long the starts after kills took
 }
 
+// startVictim starts one with a journal.
 func startVictim(ctx context.Context, binary string) (*victim, error) {
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
 	folder, err := os.MkdirTemp("", "sluice-fidelity-")
 	if err != nil {
 		return nil, err
 	}
-	v := &victim{binary: binary, args: []string{
-		// Accounts are not looked for in subfolders.
-		"--accounts", folder, "--data-dir", filepath.Join(folder, "journal"), "--http-address", address,
-	}}
-	v.process, err = start(ctx, binary, nil, v.args...)
+	// Accounts are not looked for in subfolders.
+	v, err := startVictimIn(ctx, binary, folder, "--data-dir", filepath.Join(folder, "journal"))
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
+	return v, nil
+}
+
+// startVictimIn starts one that takes its accounts from a folder.
+func startVictimIn(
+	ctx context.Context, binary, folder string, args ...string,
+) (*victim, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	v := &victim{binary: binary, args: append([]string{
+		"--accounts", folder, "--http-address", address,
+	}, args...)}
+	v.process, err = start(ctx, binary, nil, v.args...)
+	if err != nil {
+		return nil, err
+	}
 	v.folder = folder
-	v.client, err = sluice.New(v.url, sluice.Options{
-		Transport: &http.Transport{MaxIdleConnsPerHost: 1000, DisableCompression: true},
+	v.client, err = patientClient(v.url, &http.Transport{
+		MaxIdleConnsPerHost: 1000, DisableCompression: true,
+	})
+	return v, err
+}
+
+// patientClient returns a client that repeats what was not answered.
+func patientClient(url string, transport http.RoundTripper) (*sluice.Client, error) {
+	return sluice.New(url, sluice.Options{
+		Transport: transport,
 		Retry: sluice.Retry{
 			MaxAttempts: 1000, MinDelay: 10 * time.Millisecond, MaxDelay: 2 * time.Second,
 		},
 		UserAgent: "sluice-fidelity",
 	})
-	return v, err
 }
 
 // freeAddress is an address whose port the system gives to no client: a client of a process that is

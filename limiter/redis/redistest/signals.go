@@ -50,10 +50,15 @@ func (s *Server) Stop(t limitertest.TB) {
 // Restart starts the server at the same address, with what it kept. If it runs, it is killed first.
 func (s *Server) Restart(t limitertest.TB) {
 	t.Helper()
-	s.kill()
-	if err := s.Start(); err != nil {
+	if err := s.TryRestart(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TryRestart is [Server.Restart] for who has no test.
+func (s *Server) TryRestart() error {
+	s.kill()
+	return s.Start()
 }
 
 // KillScript ends a script that runs, as SCRIPT KILL does. A busy server takes that and AUTH, and
