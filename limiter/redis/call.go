@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/valkey-io/valkey-go"
 
@@ -54,12 +58,15 @@ func (a *account) run(ctx context.Context, c *call) (answer, error) {
 	asked := s.clock.elapsed()
 	within, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
-	for {
+	for try := 1; ; try++ {
 		state, err := s.health.await(within)
 		if err != nil {
 			return answer{}, s.unavailable(err)
 		}
 		raw, err := s.eval(within, a, c)
+		if passing(err) && pause(within, try) {
+			continue
+		}
 		if err != nil {
 			return answer{}, s.failed(ctx, err)
 		}
@@ -155,13 +162,13 @@ func isNoScript(err error) bool {
 // byHash is the command for a call of a script that the server knows.
 func (a *account) byHash(client valkey.Client, c *call, epoch string) valkey.Completed {
 	return client.B().Evalsha().Sha1(c.script.sha).Numkeys(keys).Key(a.keys[:]...).
-		Arg(a.store.timeArgument(c.now), c.id, a.argument(c), c.policy, epoch).Build().ToRetryable()
+		Arg(a.store.timeArgument(c.now), c.id, a.argument(c), c.policy, epoch).Build()
 }
 
 // inFull is the command that has the server know the script, too.
 func (a *account) inFull(client valkey.Client, c *call, epoch string) valkey.Completed {
 	return client.B().Eval().Script(c.script.text).Numkeys(keys).Key(a.keys[:]...).
-		Arg(a.store.timeArgument(c.now), c.id, a.argument(c), c.policy, epoch).Build().ToRetryable()
+		Arg(a.store.timeArgument(c.now), c.id, a.argument(c), c.policy, epoch).Build()
 }
 
 // failed takes note of an error of the server or of the connection, and returns what callers get.
@@ -174,9 +181,34 @@ func (s *Store) failed(ctx context.Context, err error) error {
 		s.health.refuse(errReadOnly)
 	case ok && !everyCall(refusal):
 	case ctx.Err() == nil:
-		s.health.failed(err)
+		if s.health.failed(err) {
+			s.options.Log.Error(err, "redis gives no answer: checks are refused until it does")
+		}
 	}
 	return s.unavailable(err)
+}
+
+// passing reports whether another try may have an answer at once: the connection broke, or the keys
+// of a cluster are on the move.
+func passing(err error) bool {
+	if refusal, ok := valkey.IsValkeyErr(err); ok {
+		return refusal.IsTryAgain()
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, valkey.ErrClosing) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// pause waits before the next try, a little longer each time. It reports whether there is time left.
+func pause(ctx context.Context, tries int) bool {
+	timer := time.NewTimer(min(time.Duration(tries)*time.Millisecond, 20*time.Millisecond))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // everyCall reports whether a refusal is for what the server is, and not for what the call is.

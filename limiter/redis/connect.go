@@ -52,6 +52,9 @@ func (c Connection) options() (valkey.ClientOption, error) {
 	o.DisableCache = true    // no answer is read twice
 	o.PipelineMultiplex = -1 // one connection, in which concurrent calls share system calls
 	o.RingScaleEachConn = ringScale
+	// What broke is repeated by us: the client would use the memory of a command again that the
+	// writer of the broken connection may still read.
+	o.DisableRetry = true
 	o.ConnWriteTimeout = c.Timeout
 	o.Dialer = net.Dialer{Timeout: c.Timeout, KeepAlive: c.Timeout}
 	if o.TLSConfig != nil {

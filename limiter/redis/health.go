@@ -108,20 +108,20 @@ func (h *health) answered() {
 	}
 }
 
-// failed notes that a call got no answer. After some in a row it is the breaker that opens.
-func (h *health) failed(err error) {
-	if h.failures.Add(1) >= maxFailures {
-		h.refuse(err)
-	}
+// failed notes that a call got no answer. After some in a row it is the breaker that opens: then it
+// reports true.
+func (h *health) failed(err error) (opened bool) {
+	return h.failures.Add(1) >= maxFailures && h.refuse(err)
 }
 
-// refuse has all calls refused until the next good probe.
-func (h *health) refuse(err error) {
+// refuse has all calls refused until the next good probe. It reports whether they were not before.
+func (h *health) refuse(err error) (changed bool) {
 	h.mu.Lock()
-	if h.why == nil {
+	if changed = h.why == nil; changed {
 		h.why = err
 	}
 	h.good.Store(0)
 	h.mu.Unlock()
 	h.probe()
+	return changed
 }

@@ -192,6 +192,9 @@ func TestMergedHistoriesAreThoseOfMemory(t *testing.T) {
 		{3 * time.Second, 2500 * time.Millisecond, 40 * time.Millisecond, time.Microsecond},
 		{time.Second, 300 * time.Millisecond, 5 * time.Millisecond},
 	} {
+		if testing.Short() && seed == 1 {
+			continue // it takes the longest
+		}
 		tw := newTwins(t, uint64(seed), since1970, 1000)
 		for round := range 40_000 * len(paces) {
 			tw.now.Mono += tw.random.Int64N(2 * int64(paces[round/40_000]))

@@ -163,10 +163,15 @@ func (s *Store) trip(
 		sent = append(sent, *one)
 	}
 	var missing []pending // those that a server did not know come first, then the others
+	broken := false
 	for i, result := range s.exchange(within, client, sent, commands) {
 		one := sent[i]
 		if isNoScript(result.err) {
 			missing = append(missing, one)
+			continue
+		}
+		if passing(result.err) && (broken || pause(within, 1)) {
+			again, broken = append(again, one), true
 			continue
 		}
 		if result.err != nil {
