@@ -18,6 +18,7 @@ type health struct {
 	made     atomic.Uint64 // connections so far
 	good     atomic.Uint64 // how many of them the last good probe knew; 0 if it was not good
 	failures atomic.Int64  // calls in a row without an answer
+	answers  atomic.Uint64 // calls with one
 	behind   atomic.Bool   // an account is older than what this replica has seen of it
 	kick     chan struct{} // has the prober go to work
 
@@ -103,6 +104,7 @@ func (h *health) probed(made uint64, err error) {
 
 // answered notes that a call got an answer.
 func (h *health) answered() {
+	h.answers.Add(1)
 	if h.failures.Load() != 0 {
 		h.failures.Store(0)
 	}

@@ -57,11 +57,16 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// probeThrough is probe, again where the connection broke under it: the next may hold.
+// probeThrough is probe, again where the connection broke under it, as the next may hold, and where
+// it took too long, but calls on the same connections were answered meanwhile.
 func (s *Store) probeThrough(ctx context.Context) (made uint64, err error) {
 	for range 3 {
+		state, answers := s.health.state(), s.health.answers.Load()
 		made, err = s.probe(ctx)
-		if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+		broken := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+		busy := errors.Is(err, context.DeadlineExceeded) && state != 0 &&
+			s.health.state() == state && s.health.answers.Load() > answers
+		if !broken && !busy {
 			break
 		}
 	}

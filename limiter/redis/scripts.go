@@ -59,6 +59,7 @@ const (
 	// keepFor is how long keys live after their last use: a day, the hour in which their expiry is
 	// not set anew, and an hour for what is outstanding.
 	keepFor = 26 * time.Hour
+	names   = 1 << 52 // what the scores of calls without an id begin with
 	modulus = 1 << 52 // of the sums of cost: a Lua number is exact up to twice that
 )
 
@@ -103,6 +104,7 @@ type luaScript struct {
 	MaxExpire, MaxRemembered        int
 	Forgetting                      int
 	KeepFor, RememberFor, Modulus   int64
+	Names, RememberCalls            int64
 	Live, Purged                    int // states of an account
 	Expired, Committed, Late        int // states of an id
 	Unreserved, Released            int
@@ -126,6 +128,7 @@ func newLuaScript(always bool) *luaScript {
 		MinStamps: minStamps, MaxStamps: maxStamps, MaxExpire: maxExpire,
 		MaxRemembered: maxRemembered, Forgetting: forgetting, KeepFor: int64(keepFor / time.Second),
 		RememberFor: int64(rememberFor), Modulus: modulus, Live: 1, Purged: 2,
+		Names: names, RememberCalls: int64(rememberCalls/time.Second) + 30,
 		Expired: 0, Committed: 1, Late: 2, Unreserved: 3, Released: 4, Outstanding: 5,
 		NotFound: statusNotFound, Lost: statusLost, Behind: statusBehind, Again: statusAgain,
 		Allowed: statusAllowed,

@@ -2,7 +2,7 @@
 and when: the deadline of one that is outstanding, expired or late, else when it ended; then its
 number in the order of ends, or 0. The outstanding ones are in a sorted set twice: by deadline
 (score: the seconds; member: nanoseconds and id), and by age (score: the number of its check, below
-0; member: id). */}}
+0; member: id). Calls without an id are there as well (score: the seconds, and a large number). */}}
 
 {{define "expire" -}}
 -- Makes sends, at their deadlines, of reservations that are due: a bounded number of them. If there
@@ -100,9 +100,25 @@ call('RPUSH', E, pack('>I4I4I4', nowS, nowN, ends) .. id)
 {{- end}}
 
 {{define "rememberCall" -}}
+-- Remembers the name of a call without an id, and now and then forgets those that cannot come again.
+-- They are in the sorted set behind all deadlines, so that they take no room from the ended ids.
 if op then
   opChanged = pack('>I1I4I4I4I4', opState, 0, nowS, nowN, ends)
-  call('RPUSH', E, pack('>I4I4I4', nowS, nowN, ends) .. op)
+  call('ZADD', O, decimal('%d', {{.Names}} + nowS), op)
+  if op:byte(2) < 8 then
+    local old = call('ZRANGEBYSCORE', O, '{{.Names}}',
+      decimal('%d', {{.Names}} + nowS - {{.RememberCalls}}), 'LIMIT', 0, 256)
+    if #old == 0 then
+      local over = call('ZCOUNT', O, '{{.Names}}', '(+inf') - {{.MaxRemembered}}
+      if over > 0 then
+        old = call('ZRANGEBYSCORE', O, '{{.Names}}', '(+inf', 'LIMIT', 0, math.min(over, 256))
+      end
+    end
+    if #old > 0 then
+      call('HDEL', A, unpack(old))
+      call('ZREM', O, unpack(old))
+    end
+  end
 end
 {{- end}}
 
