@@ -30,7 +30,7 @@ func (s suite) testG9MergingFreesLateNeverEarly(t *testing.T) {
 	}
 	times := 600_000
 	if testing.Short() {
-		times = 200_000
+		times = 100_000
 	}
 	for i := range times {
 		switch {

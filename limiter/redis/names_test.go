@@ -25,7 +25,7 @@ func TestCallsWithoutIDsAreForgotten(t *testing.T) {
 	}{
 		{8_000, 50 * time.Millisecond, 4_000}, // 90 s of them, and those until some are forgotten
 		{24_000, 100 * time.Microsecond, 18_000},
-		{2_000, time.Second, 1_000},
+		{6_000, time.Second, 1_000},
 	} {
 		for range c.calls {
 			now += int64(c.pace)

@@ -137,6 +137,14 @@ func options(t limitertest.TB) redis.Options {
 	}
 }
 
+// short is how many random histories are played: a fifth with -short.
+func short(times uint64) uint64 {
+	if testing.Short() {
+		return times / 5
+	}
+	return times
+}
+
 // command sends a command of the test's own.
 func command(t limitertest.TB, words ...string) valkey.ValkeyResult {
 	t.Helper()
