@@ -3,6 +3,7 @@
 VERSION ?= 0.1.0
 IMAGE ?= sluice:$(VERSION)
 CALLER_IMAGE ?= sluice-e2e-caller:$(VERSION)
+REDIS_IMAGE ?= sluice-e2e-redis:$(VERSION)
 DATA_DIR ?= .sluice
 STORE ?= journal
 
@@ -100,7 +101,8 @@ scale: assets ## Measure the controllers with 100,000 MailAccounts on a real kub
 
 .PHONY: e2e
 e2e: ## Test the image and the chart on the cluster that KUBECONFIG names (see CONTRIBUTING.md)
-	IMAGE=$(IMAGE) CALLER_IMAGE=$(CALLER_IMAGE) go test -tags e2e ./test/e2e -count 1 -v -timeout 30m
+	IMAGE=$(IMAGE) CALLER_IMAGE=$(CALLER_IMAGE) REDIS_IMAGE=$(REDIS_IMAGE) \
+		go test -tags e2e ./test/e2e -count 1 -v -timeout 30m
 
 .PHONY: fidelity
 fidelity: build assets ## Measure how exactly the promises are kept, and write docs/fidelity.md (4 minutes)
@@ -141,9 +143,11 @@ image: ## Build the image, and dist/sluice.tar with it, with docker, podman or b
 	hack/image $(IMAGE) Dockerfile dist/sluice.tar
 
 .PHONY: e2e-image
-e2e-image: ## Build the image of the end-to-end tests' caller, and dist/caller.tar with it
+e2e-image: ## Build the images of the end-to-end tests, dist/caller.tar and dist/redis.tar
 	$(GO_BUILD) -o dist/image/caller ./test/e2e/caller
 	hack/image $(CALLER_IMAGE) test/e2e/Dockerfile dist/caller.tar
+	test/e2e/redis/files dist/image/redis
+	hack/image $(REDIS_IMAGE) test/e2e/redis/Dockerfile dist/redis.tar
 
 .PHONY: chart-test
 chart-test: ## Test the chart: unit tests, rendered manifests against the schemas of Kubernetes
