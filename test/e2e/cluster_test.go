@@ -23,6 +23,8 @@ const (
 	moved     = "sluice-e2e-moved" // where the release moves to, and back from
 	// The dot at the end makes the name complete, so that the resolver looks it up only once.
 	api = "http://sluice." + namespace + ".svc.cluster.local.:8080"
+
+	sluiceProcess = "^/sluice serve" // its command line, for killProcess
 )
 
 // setting is an environment variable of `make e2e`, or of the user who runs the tests.
@@ -91,20 +93,34 @@ func fault(t *testing.T, name string) {
 	must(t, "", "sh", "-c", setting(t, name))
 }
 
+// killProcess kills processes of the node at once, by their command lines. More are options of
+// pkill.
+func killProcess(t *testing.T, pattern string, more ...string) {
+	t.Helper()
+	must(t, "", "sh", "-c", fmt.Sprintf("%s -9 %s -f '%s'",
+		setting(t, "PKILL"), strings.Join(more, " "), pattern))
+}
+
 // eventually asks until there is no error, for up to two minutes: client-go's back-off may take
 // that long after an outage.
 func eventually(t *testing.T, what string, ask func() error) {
 	t.Helper()
+	within(t, 2*time.Minute, what, ask)
+}
+
+// within asks until there is no error, for so long.
+func within(t *testing.T, patience time.Duration, what string, ask func() error) {
+	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline := time.Now().Add(patience)
 	for {
 		err := ask()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: %v", what, err)
+			t.Fatalf("%s: not within %s: %v", what, patience, err)
 		}
 		<-tick.C
 	}
@@ -162,7 +178,13 @@ func inPod(t *testing.T, args ...string) string {
 // reads its answer.
 func call[T any](t *testing.T, verb, account, request string) (status int, answer T) {
 	t.Helper()
-	args := []string{verb, api, account}
+	return callAt[T](t, api, verb, account, request)
+}
+
+// callAt is call for another URL, such as that of one pod.
+func callAt[T any](t *testing.T, url, verb, account, request string) (status int, answer T) {
+	t.Helper()
+	args := []string{verb, url, account}
 	if request != "" {
 		args = append(args, request)
 	}

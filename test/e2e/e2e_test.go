@@ -192,9 +192,9 @@ func testRecreate(t *testing.T) {
 
 // watched starts a pod that calls an account ten times a second. The function it returns reads how
 // often each status was answered.
-func watched(t *testing.T, name, verb, account string) (statuses func() map[string]int) {
+func watched(t *testing.T, name, verb, url, account string) (statuses func() map[string]int) {
 	t.Helper()
-	startPod(t, name, "watch", verb, api, account)
+	startPod(t, name, "watch", verb, url, account)
 	t.Cleanup(func() {
 		_, _ = run(t, "", "kubectl", "delete", "pod", "-n", namespace, name, "--wait=false")
 	})
@@ -211,7 +211,7 @@ func watched(t *testing.T, name, verb, account string) (statuses func() map[stri
 
 func testWithoutAPIServer(t *testing.T) {
 	applyAccount(t, "outage", "{limits: {perDay: 2000000}}")
-	statuses := watched(t, "watch-outage", "check", namespace+"/outage")
+	statuses := watched(t, "watch-outage", "check", api, namespace+"/outage")
 	fault(t, "APISERVER_DOWN")
 	time.Sleep(20 * time.Second) // longer than any lease or deadline of the election
 	fault(t, "APISERVER_UP")
@@ -233,10 +233,10 @@ func testWithoutAPIServer(t *testing.T) {
 func testRestart(t *testing.T) {
 	applyAccount(t, "restart", "{limits: {perDay: 2000000}}")
 	end(t, namespace+"/restart", "commit", "", httpv1.Unreserved)
-	statuses := watched(t, "watch-restart", "usage", namespace+"/restart")
+	statuses := watched(t, "watch-restart", "usage", api, namespace+"/restart")
 	// Without the API server the limits cannot be loaded, and nobody takes the pod out of its Service.
 	fault(t, "APISERVER_DOWN")
-	fault(t, "SLUICE_KILL")
+	killProcess(t, sluiceProcess)
 	time.Sleep(5 * time.Second)
 	fault(t, "APISERVER_UP")
 	eventually(t, "it loads and answers", func() error {

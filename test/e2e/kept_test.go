@@ -115,7 +115,7 @@ func testNothingIsForgotten(t *testing.T) {
 		{"helm upgrade", func(t *testing.T) {
 			helm(t, "HELM4", release(t, "upgrade", "--set", "log.format=text")...)
 		}},
-		{"the process is killed", func(t *testing.T) { fault(t, "SLUICE_KILL") }},
+		{"the process is killed", func(t *testing.T) { killProcess(t, sluiceProcess) }},
 		// Nothing but the lock on the volume makes the new pod wait for the old one.
 		{"a pod is deleted by force", func(t *testing.T) {
 			kubectl(t, "delete", "pod", "-n", namespace, pod(t), "--force", "--grace-period=0")
@@ -159,7 +159,7 @@ func restarts(t *testing.T) string {
 func kill(t *testing.T) {
 	t.Helper()
 	before, name := restarts(t), pod(t)
-	fault(t, "SLUICE_KILL")
+	killProcess(t, sluiceProcess)
 	eventually(t, "the container is ready again", func() error {
 		out, err := run(t, "", "kubectl", "get", "pod", "-n", namespace, name, "-o",
 			"jsonpath={.status.containerStatuses[0].restartCount} "+

@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // outbox is what the caller's dispatchers tell, as the provider of their account sees it.
@@ -27,17 +28,24 @@ type senders struct {
 // account is full, so that whatever is forgotten of it lets mails through that must not leave.
 func startSenders(t *testing.T, account string, limit int) *senders {
 	t.Helper()
-	applyAccount(t, account, fmt.Sprintf("{limits: {perMinute: %d}}", limit))
-	s := &senders{t: t, account: namespace + "/" + account, pod: "senders-" + account, limit: limit}
-	startPod(t, s.pod, "dispatch", api, s.account)
-	t.Cleanup(func() {
-		_, _ = run(t, "", "kubectl", "delete", "pod", "-n", namespace, s.pod, "--wait=false")
-	})
+	s := startSlowSenders(t, account, limit, 0)
 	eventually(t, account+" is full", func() error {
 		if o := s.outbox(); o.Most < limit {
 			return fmt.Errorf("%+v", o)
 		}
 		return nil
+	})
+	return s
+}
+
+// startSlowSenders starts dispatchers that pause after each mail, so that some leave all the time.
+func startSlowSenders(t *testing.T, account string, limit int, pause time.Duration) *senders {
+	t.Helper()
+	s := &senders{t: t, account: namespace + "/" + account, pod: "senders-" + account, limit: limit}
+	applyAccount(t, account, fmt.Sprintf("{limits: {perMinute: %d}}", limit))
+	startPod(t, s.pod, "dispatch", api, s.account, pause.String())
+	t.Cleanup(func() {
+		_, _ = run(t, "", "kubectl", "delete", "pod", "-n", namespace, s.pod, "--wait=false")
 	})
 	return s
 }
@@ -61,6 +69,19 @@ func (s *senders) getThrough() {
 		}
 		return nil
 	})
+}
+
+// stop has the dispatchers end what they began, and wants each mail to be counted once.
+func (s *senders) stop() {
+	s.t.Helper()
+	kubectl(s.t, "exec", "-n", namespace, s.pod, "--", "/caller", "stop")
+	kubectl(s.t, "wait", "-n", namespace, "pod/"+s.pod,
+		"--for=jsonpath={.status.phase}=Succeeded", "--timeout=30s")
+	s.check()
+	o, u := s.outbox(), usage(s.t, s.account)
+	if used := u.Windows[1].Used; used != int64(o.Sent) || u.InFlight != 0 {
+		s.t.Errorf("%d mails left within the hour, but these are counted: %+v", o.Sent, u)
+	}
 }
 
 // check wants no minute above the limit, no call that was given up, and each mail to be counted.

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,26 +36,31 @@ type outbox struct {
 	Error   string           // of the last of these
 }
 
-// dispatch sends as fast as an account may, for ever. Every second it prints the outbox.
-func dispatch(ctx context.Context, url, account string) error {
+// dispatch sends as fast as an account may, but pauses after each mail of a dispatcher. It prints
+// the outbox every second. When it is told to stop, it ends the calls that it has begun, and prints
+// the last.
+func dispatch(ctx context.Context, url, account string, pause time.Duration) error {
 	o := &outbox{}
+	var all sync.WaitGroup
 	for i := range dispatchers {
 		client, err := newDispatcher(url, i)
 		if err != nil {
 			return err
 		}
-		go func() {
+		all.Go(func() {
 			for ctx.Err() == nil {
-				o.send(ctx, client, i, parseAccount(account))
+				o.send(context.WithoutCancel(ctx), client, i, parseAccount(account))
+				time.Sleep(pause)
 			}
-		}()
+		})
 	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			all.Wait()
+			return o.print()
 		case <-tick.C:
 			if err := o.print(); err != nil {
 				return err
@@ -70,9 +77,24 @@ func newDispatcher(url string, i int) (*sluice.Client, error) {
 	transport := &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: i%2 == 1}
 	return sluice.New(url, sluice.Options{
 		AttemptTimeout: 5 * time.Second,
-		Transport:      transport,
+		Transport:      ours{transport},
 		Retry:          sluice.Retry{MaxAttempts: 10_000, MaxDelay: 2 * time.Second},
 	})
+}
+
+// ours takes what is not JSON for no answer, so that the call is repeated, over another connection.
+// A Service that has just lost its last pod may send a request out of the cluster, where somebody
+// else answers.
+type ours struct{ *http.Transport }
+
+func (o ours) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := o.Transport.RoundTrip(request)
+	if err == nil && !strings.Contains(response.Header.Get("Content-Type"), "json") {
+		_ = response.Body.Close()
+		o.CloseIdleConnections()
+		return nil, fmt.Errorf("somebody else answered: %s", response.Status)
+	}
+	return response, err
 }
 
 // send checks once. If that is allowed a mail leaves, and is committed.

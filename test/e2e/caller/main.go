@@ -16,10 +16,12 @@
 //		caller replicas URL ACCOUNT           check an account for ever; print every second which
 //		                                      processes of Sluice allowed sends, and when, as a line of
 //		                                      JSON
-//		caller dispatch URL ACCOUNT           send as fast as an account may, for ever, and repeat
+//		caller dispatch URL ACCOUNT [PAUSE]   send as fast as an account may, for ever, and repeat
 //		                                      what is not answered; print every second how many mails
 //		                                      left, and how many in the fullest minute, as a line of
-//		                                      JSON
+//		                                      JSON. With a pause such as 700ms each of the eight
+//		                                      dispatchers waits that long after each mail
+//		caller stop                           have the caller that is process 1 of the container end
 //		caller give FOLDER...                 make empty folders that belong to Sluice; needs root
 //		caller remove FOLDER...               remove them, with what is in them
 //
@@ -60,6 +62,8 @@ func run(ctx context.Context, args []string) error {
 	case len(args) == 1 && args[0] == "idle":
 		<-ctx.Done()
 		return nil
+	case len(args) == 1 && args[0] == "stop":
+		return syscall.Kill(1, syscall.SIGTERM)
 	case len(args) == 3 && args[0] == "exact":
 		return exact(ctx, args[1], args[2])
 	case len(args) == 4 && args[0] == "watch":
@@ -68,7 +72,13 @@ func run(ctx context.Context, args []string) error {
 		r := replicas{seen: map[string]*replica{}}
 		return r.run(ctx, args[1], args[2])
 	case len(args) == 3 && args[0] == "dispatch":
-		return dispatch(ctx, args[1], args[2])
+		return dispatch(ctx, args[1], args[2], 0)
+	case len(args) == 4 && args[0] == "dispatch":
+		pause, err := time.ParseDuration(args[3])
+		if err != nil {
+			return err
+		}
+		return dispatch(ctx, args[1], args[2], pause)
 	case len(args) >= 2 && args[0] == "give":
 		return give(args[1:])
 	case len(args) >= 2 && args[0] == "remove":
