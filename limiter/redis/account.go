@@ -105,7 +105,7 @@ func (a *account) decision(
 // caller can ask again.
 func (a *account) doubt(c *call, ask limiter.Ask) {
 	if c.sent && ask.New {
-		a.later(limiter.ToRelease, ask.ID, 0)
+		a.store.late.add(late{account: a, verb: limiter.ToRelease, id: ask.ID, told: true})
 	}
 }
 

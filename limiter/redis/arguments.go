@@ -50,7 +50,12 @@ func endArgument(id string) string {
 func (a *account) argument(c *call) string {
 	var room [4 * (2 + len(c.numbers))]byte
 	b := binary.BigEndian.AppendUint32(room[:0], a.life.Load())
-	b = binary.BigEndian.AppendUint32(b, a.known())
+	c.lineage = a.store.lineage.Load()
+	known := a.known()
+	if c.script == usageScript || c.told { // they let nothing out
+		known = 0
+	}
+	b = binary.BigEndian.AppendUint32(b, known)
 	for _, n := range c.numbers[:c.count] {
 		b = binary.BigEndian.AppendUint32(b, uint32(min(n, math.MaxUint32)))
 	}

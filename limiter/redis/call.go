@@ -39,6 +39,8 @@ type call struct {
 	policy  string     // policyArgument, or nothing
 	kind    recentKind // what is asserted after a failover, if it takes effect
 	sent    bool       // the server may have got it
+	told    bool       // it is told anew
+	lineage uint32     // of the store, when it was sent
 }
 
 func (c *call) with(numbers ...int64) { c.count = copy(c.numbers[:], numbers) }
@@ -105,7 +107,7 @@ func (a *account) read(raw []byte, c *call) (answer, error) {
 	reply.asked = reply.called
 	a.life.CompareAndSwap(0, reply.life)
 	if reply.status != statusNotFound {
-		a.learn(reply.version, reply.count)
+		a.learn(reply.version, reply.count, c)
 	}
 	s.recent.note(a, c, &reply)
 	return reply, nil
@@ -199,7 +201,7 @@ func passing(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// pause waits before the next try, a little longer each time. It reports whether there is time left.
+// pause waits before the next try, a little longer each time. It reports whether time is left.
 func pause(ctx context.Context, tries int) bool {
 	timer := time.NewTimer(min(time.Duration(tries)*time.Millisecond, 20*time.Millisecond))
 	defer timer.Stop()

@@ -19,11 +19,15 @@ import (
 // clockSlack is how far the server's clock may be off before it is not followed.
 const clockSlack = 500 * time.Millisecond
 
+// offFor is how long the store says how far off the server's clock is, unless it is said again.
+const offFor = 10 * time.Second
+
 // clock follows the server's clock.
 type clock struct {
 	start  time.Time    // of the monotonic clock
 	base   atomic.Int64 // the server's time when the monotonic clock was at 0; 0 is not known
 	jumped atomic.Bool  // it is off by more than clockSlack
+	said   int64        // how far off it was at the last probe; of the prober alone
 }
 
 // elapsed is the time of the monotonic clock.
@@ -68,16 +72,22 @@ func (c *clock) probe(ctx context.Context, client valkey.Client, prefix string) 
 	}
 	server, off := parts[0]*int64(time.Second)+parts[1]*int64(time.Microsecond), parts[2]
 	set := c.follow(server, off, before, c.elapsed())
-	if set == off {
+	if set == 0 && off == 0 {
 		return nil
 	}
+	// It is forgotten when nobody says it any more: the server's clock is then believed again.
 	return client.Do(ctx, client.B().Set().Key(key).Value(strconv.FormatInt(set, 10)).
-		Build()).Error()
+		Ex(offFor).Build()).Error()
 }
 
 // follow takes a reading of the server's clock, made between two instants of the own one, and how
 // far off the store says that it is. It returns how far off it should say.
 func (c *clock) follow(server, said int64, before, after time.Duration) (set int64) {
+	c.said = c.take(server, said, before, after)
+	return c.said
+}
+
+func (c *clock) take(server, said int64, before, after time.Duration) (set int64) {
 	base, off := c.base.Load(), said
 	if base == 0 {
 		c.jumped.Store(abs(off) > int64(clockSlack))
@@ -95,6 +105,12 @@ func (c *clock) follow(server, said int64, before, after time.Duration) (set int
 		c.jumped.Store(false)
 		c.base.Store(min(max(base, server-int64(after)), server-int64(before)))
 		return 0
+	}
+	if abs(off-said) > int64(clockSlack) && c.said != 0 {
+		// Another replica says otherwise than this one did: it is this one's clock that stood still.
+		c.jumped.Store(abs(said) > int64(clockSlack))
+		c.base.Store(server - said - int64(before))
+		return said
 	}
 	c.jumped.Store(true)
 	if abs(off-said) <= int64(clockSlack) {

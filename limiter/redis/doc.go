@@ -18,7 +18,7 @@
 //   - connect.go: the client, from a URL and files; link.go: the one in use.
 //   - probe.go: what is asked of the server all the time; health.go: what follows for the calls.
 //   - clock.go: the server's time, and what a replica believes of it.
-//   - recent.go: what a server is told anew that may have lost it.
+//   - recent.go: what a server is told anew that may have lost it; telling.go: that it is.
 //   - late.go: what is stored later; waiter.go: what waits for replicas and disks.
 //   - metrics.go: what is counted.
 //   - epoch.go: whether the store is the one that was written to; epoch_namespace.go: its parts.

@@ -15,7 +15,7 @@ const maxFailures = 8
 // connection was made. A connection may lead to another server, so that no check is answered
 // between it and the next good probe.
 type health struct {
-	made     atomic.Uint64 // connections so far
+	made     atomic.Uint64 // connections so far, and what else may lead to another server
 	good     atomic.Uint64 // how many of them the last good probe knew; 0 if it was not good
 	failures atomic.Int64  // calls in a row without an answer
 	answers  atomic.Uint64 // calls with one
@@ -123,6 +123,7 @@ func (h *health) refuse(err error) (changed bool) {
 		h.why = err
 	}
 	h.good.Store(0)
+	h.made.Add(1) // so that no later state is this one
 	h.mu.Unlock()
 	h.probe()
 	return changed

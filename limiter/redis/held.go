@@ -17,17 +17,21 @@ func (h *held) allowance(known, others int64) int64 {
 }
 
 // learn notes what an answer tells of the account: how many reservations it has.
-func (a *account) learn(version uint32, count int64) {
-	lineage, when := a.store.lineage.Load(), a.store.clock.elapsed()
+func (a *account) learn(version uint32, count int64, c *call) {
+	lineage, when := c.lineage, a.store.clock.elapsed()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.closed || a.answered && a.lineage == lineage && int32(version-a.version) < 0 {
+	if a.closed || lineage != a.store.lineage.Load() ||
+		a.answered && a.lineage == lineage && int32(version-a.version) < 0 {
 		return
 	}
 	if a.version != version {
 		a.denial.Store(nil)
 	}
-	a.answered, a.version, a.lineage, a.when = true, version, lineage, when
+	a.answered, a.version, a.lineage = true, version, lineage
+	if c.script != usageScript { // a usage does not prolong the life of the keys
+		a.when = when
+	}
 	a.note(count)
 }
 

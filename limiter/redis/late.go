@@ -27,17 +27,20 @@ type late struct {
 	verb    limiter.Verb // ToCommit or ToRelease
 	id      string
 	cost    int64
+	told    bool // nobody else knows the id: a release that comes before its check counts
 	since   time.Duration
 }
 
 // lateCalls are those that wait, in order.
 type lateCalls struct {
 	wake  chan struct{}
-	count atomic.Int64 // how many wait
+	count atomic.Int64 // how many wait, or are being made
+	busy  sync.Mutex   // while one is being made
 
 	mu      sync.Mutex
 	waiting []late
-	dropped int // since anybody asked
+	making  late // none has no account
+	dropped int  // since anybody asked
 }
 
 // add has a call made in the background, unless too many wait.
@@ -50,50 +53,79 @@ func (l *lateCalls) add(one late) {
 		return
 	}
 	l.waiting = append(l.waiting, one)
-	l.count.Store(int64(len(l.waiting)))
+	l.note()
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
 }
 
-// cancel drops the release of an id that is asked for again: whoever asks means to use it.
+// cancel drops the release of an id that is asked for again: whoever asks means to use it. One that
+// is being made is waited for.
 func (l *lateCalls) cancel(a *account, id string) {
 	if l.count.Load() == 0 {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.waiting = slices.DeleteFunc(l.waiting, func(one late) bool {
+	isIt := func(one late) bool {
 		return one.account == a && one.verb == limiter.ToRelease && one.id == id
-	})
-	l.count.Store(int64(len(l.waiting)))
+	}
+	l.mu.Lock()
+	l.waiting = slices.DeleteFunc(l.waiting, isIt)
+	making := isIt(l.making)
+	l.note()
+	l.mu.Unlock()
+	if making {
+		l.busy.Lock()   // until it is made
+		l.busy.Unlock() //nolint:staticcheck // it protects nothing
+		l.mu.Lock()
+		l.waiting = slices.DeleteFunc(l.waiting, isIt)
+		l.note()
+		l.mu.Unlock()
+	}
 }
 
-// first returns the call that waits longest. It drops those that have waited too long.
-func (l *lateCalls) first(now time.Duration) (one late, dropped int, ok bool) {
+// note counts what waits. The caller has locked it.
+func (l *lateCalls) note() {
+	n := len(l.waiting)
+	if l.making.account != nil {
+		n++
+	}
+	l.count.Store(int64(n))
+}
+
+// drop drops those that have waited too long, and returns how many were dropped since it was asked.
+func (l *lateCalls) drop(now time.Duration) (dropped int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.waiting) > 0 && now-l.waiting[0].since > lateFor {
-		l.waiting = l.waiting[1:]
-		l.dropped++
-	}
-	l.count.Store(int64(len(l.waiting)))
-	dropped, l.dropped = l.dropped, 0
+	waiting := len(l.waiting)
+	l.waiting = slices.DeleteFunc(l.waiting, func(one late) bool { return now-one.since > lateFor })
+	dropped, l.dropped = l.dropped+waiting-len(l.waiting), 0
+	l.note()
+	return dropped
+}
+
+// next makes the first call that waits, and puts it behind the others if that fails.
+func (l *lateCalls) next(ctx context.Context) (made, some bool) {
+	l.busy.Lock()
+	defer l.busy.Unlock()
+	l.mu.Lock()
 	if len(l.waiting) == 0 {
-		return one, dropped, false
+		l.mu.Unlock()
+		return false, false
 	}
-	return l.waiting[0], dropped, true
-}
-
-// done removes a call.
-func (l *lateCalls) done(made late) {
+	one := l.waiting[0]
+	l.waiting, l.making = l.waiting[1:], one
+	l.note()
+	l.mu.Unlock()
+	made = one.make(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if i := slices.Index(l.waiting, made); i >= 0 { // not where it was canceled meanwhile
-		l.waiting = slices.Delete(l.waiting, i, i+1)
+	l.making = late{}
+	if !made {
+		l.waiting = append(l.waiting, one)
 	}
-	l.count.Store(int64(len(l.waiting)))
+	l.note()
+	return made, true
 }
 
 // run makes the calls while the store is good, until the context ends.
@@ -105,18 +137,22 @@ func (l *lateCalls) run(ctx context.Context, s *Store) {
 		case <-l.wake:
 		case <-time.After(lateAgain):
 		}
-		for ctx.Err() == nil {
-			one, dropped, ok := l.first(s.clock.elapsed())
-			if dropped > 0 {
-				s.metrics.late.WithLabelValues("dropped").Add(float64(dropped))
-				s.options.Log.Info("commits and releases are given up that redis could not take",
-					"calls", dropped)
-			}
-			if !ok || s.health.up() != nil || !one.make(ctx) {
+		if dropped := l.drop(s.clock.elapsed()); dropped > 0 {
+			s.metrics.late.WithLabelValues("dropped").Add(float64(dropped))
+			s.options.Log.Info("commits and releases are given up that redis could not take",
+				"calls", dropped)
+		}
+		for range l.count.Load() { // each once: one that the server refuses holds up no other
+			if ctx.Err() != nil || s.health.up() != nil {
 				break
 			}
-			l.done(one)
-			s.metrics.late.WithLabelValues("stored").Inc()
+			made, some := l.next(ctx)
+			if !some {
+				break
+			}
+			if made {
+				s.metrics.late.WithLabelValues("stored").Inc()
+			}
 		}
 	}
 }
@@ -128,6 +164,9 @@ func (l *late) make(ctx context.Context) bool {
 	c := a.releaseCall(now, l.id)
 	if l.verb == limiter.ToCommit {
 		c = a.commitCall(now, l.id, l.cost)
+	}
+	if l.told {
+		c.with(1)
 	}
 	_, err := a.end(ctx, &c)
 	return err != limiter.ErrStoreUnavailable //nolint:errorlint // it is never wrapped

@@ -1,10 +1,12 @@
 package redis
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"sync/atomic"
 
 	"github.com/valkey-io/valkey-go"
@@ -61,10 +63,10 @@ func (s *Store) watched(o valkey.ClientOption) valkey.ClientOption {
 		ctx context.Context, to string, d *net.Dialer, t *tls.Config,
 	) (net.Conn, error) {
 		c, err := dial(ctx, to, d, t)
-		if err == nil {
-			s.health.connected()
+		if err != nil {
+			return nil, err
 		}
-		return c, err
+		return &watchedConn{Conn: c, health: &s.health}, nil
 	}
 	if s.denials.on {
 		o.DisableCache, o.CacheSizeEachConn = false, cacheOfReads
@@ -72,4 +74,29 @@ func (s *Store) watched(o valkey.ClientOption) valkey.ClientOption {
 		o.OnInvalidations = s.denials.changed
 	}
 	return o
+}
+
+// watchedConn notices when calls may reach another server from now on: when it is of use, because
+// the server has not refused what a client begins with; when it ends; and when the server says that
+// a slot has moved, perhaps to a server to which there was a connection before.
+type watchedConn struct {
+	net.Conn
+	health *health
+	open   bool
+	tail   []byte // the end of what was read before
+}
+
+var moved = []byte("-MOVED ")
+
+// Read implements [net.Conn].
+func (c *watchedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	opens := !c.open && n > 0 && b[0] != '-'
+	c.open = c.open || opens
+	seam := slices.Concat(c.tail, b[:min(n, len(moved))])
+	if opens || c.open && err != nil || bytes.Contains(b[:n], moved) || bytes.Contains(seam, moved) {
+		c.health.connected()
+	}
+	c.tail = append(c.tail[:0], b[max(0, n-len(moved)):n]...)
+	return n, err
 }

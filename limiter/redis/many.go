@@ -116,6 +116,7 @@ func (s *Store) begin(now limiter.Instant, calls []limiter.AccountCall) []pendin
 			if c.Decision, ok = a.deniedAgain(now, p, c.Ask); ok {
 				continue
 			}
+			s.late.cancel(a, c.Ask.ID)
 			one.call = a.checkCall(now, p, c.Ask, others+checks-ofAccount[a])
 			checks++
 			ofAccount[a]++
@@ -202,7 +203,7 @@ func (s *Store) exchange(
 	}
 	results := make([]chan valkeyReply, len(commands))
 	for i, command := range commands {
-		results[i] = s.waiter.start(client, calls[i].account.namespace, command)
+		results[i] = s.waiter.start(ctx, client, calls[i].account.namespace, command)
 	}
 	for i, result := range results {
 		select {

@@ -9,8 +9,8 @@ import (
 	"github.com/sluice-mail/sluice/limiter/redis"
 )
 
-// TestCallsWithoutIDsAreForgotten has a dispatcher that only tells what it has sent: what is kept of
-// its calls, so that each may come again, must not grow for ever.
+// TestCallsWithoutIDsAreForgotten has a dispatcher that only tells what it has sent: what is kept
+// of its calls, so that each may come again, must not grow for ever.
 func TestCallsWithoutIDsAreForgotten(t *testing.T) {
 	o := options(t)
 	l := limiter.New(redis.New(client(t), o))

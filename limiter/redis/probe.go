@@ -19,6 +19,7 @@ const (
 	probeEvery  = time.Second
 	probeAgain  = 200 * time.Millisecond // while it is not good
 	probeWithin = 2 * time.Second
+	probeApart  = 10 * time.Millisecond // at the least
 )
 
 // RefusedError says that the server does not do as Sluice needs it, and which setting to change.
@@ -33,13 +34,16 @@ func (s *Store) Run(ctx context.Context) error {
 	defer s.link.close()
 	go s.late.run(ctx, s)
 	seen, told, pause := false, "", time.Duration(0)
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.health.kick:
+			time.Sleep(probeApart - time.Since(last)) // connections come and go together
 		case <-time.After(pause):
 		}
+		last = time.Now()
 		made, err := s.probeThrough(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -190,10 +194,22 @@ func (s *Store) examine(
 		if err := acceptable(info, s.options.Wait); err != nil {
 			return nil, false, fmt.Errorf("%s: %w", one.address, err)
 		}
+		if n, _ := strconv.Atoi(info["connected_slaves"]); n < s.options.Wait.Replicas {
+			return nil, false, fmt.Errorf("%s has %d replicas, and --redis-wait-replicas is %d",
+				one.address, n, s.options.Wait.Replicas)
+		}
 		ids[info["run_id"]] = true
 		uptime, _ := strconv.Atoi(info["uptime_in_seconds"])
 		promoted := info["second_repl_offset"] != "-1" // at some time since it was started
 		young = young || promoted || time.Duration(uptime)*time.Second < rememberCalls
+	}
+	if client.Mode() == valkey.ClientModeCluster {
+		for address := range primariesOf(ctx, client) {
+			if nodes[address] == nil {
+				s.link.stale.Store(true)
+				return nil, false, fmt.Errorf("%s is a primary that is not known yet", address)
+			}
+		}
 	}
 	if err := needed(ctx, client, silent); err != nil {
 		return nil, false, err

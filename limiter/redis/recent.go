@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -22,11 +23,11 @@ const (
 	maxRecent     = 1_000_000 // calls; above it the oldest are given up, some 50 MiB
 	blockSize     = 4096
 	tellTogether  = 256
-	tellWithin    = 10 * time.Second
+	tellWithin    = time.Minute
 )
 
-// othersTell is how long a replica waits after it has noticed, so that the others have told, too. It
-// changes for tests alone.
+// othersTell is how long a replica waits after it has noticed, so that the others have begun to
+// tell, too. It changes for tests alone.
 var othersTell = 1500 * time.Millisecond
 
 // errAsserting is why nothing is let out meanwhile.
@@ -82,6 +83,10 @@ func (r *recent) note(a *account, c *call, reply *answer) {
 	}
 	one := recentCall{account: a, when: a.store.clock.elapsed(), kind: c.kind}
 	one.size, one.cost = uint8(copy(one.id[:], c.id)), uint32(c.numbers[0])
+	if n := len(reply.body); c.kind == recentCommit && n >= 4 { // what it counted
+		one.cost = binary.BigEndian.Uint32(reply.body[n-4:])
+		reply.body = reply.body[:n-4]
+	}
 	switch {
 	case c.kind == recentCheck && len(reply.body) >= allowedSize:
 		one.due = readInstant(reply.body[9:])
@@ -133,7 +138,11 @@ func (s *Store) assert(ctx context.Context, client valkey.Client) error {
 	calls := s.recent.since(start - rememberCalls)
 	for rest := calls; len(rest) > 0; {
 		n := min(len(rest), tellTogether)
-		if err := s.assertSome(ctx, client, rest[:n]); err != nil {
+		err := s.telling.begin(ctx, client)
+		if err == nil {
+			err = s.assertSome(ctx, client, rest[:n])
+		}
+		if err != nil {
 			return fmt.Errorf("what was granted lately could not be told anew: %w", err)
 		}
 		rest = rest[n:]
@@ -143,11 +152,18 @@ func (s *Store) assert(ctx context.Context, client valkey.Client) error {
 		s.options.Log.Info("redis may have lost what it told last: it was told anew",
 			"calls", len(calls))
 	}
-	select {
-	case <-time.After(othersTell - (s.clock.elapsed() - start)):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := s.telling.end(ctx, client); err != nil {
+		return err
+	}
+	for wait := othersTell - (s.clock.elapsed() - start); ; wait = tellingPoll {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if others, err := s.telling.others(ctx, client); others == 0 || err != nil {
+			return err
+		}
 	}
 }
 
@@ -192,7 +208,7 @@ func (s *Store) assertSome(ctx context.Context, client valkey.Client, calls []re
 // again is the call that tells what was told.
 func (r *recentCall) again() call {
 	c := call{
-		id:  string(r.id[:r.size]),
+		id: string(r.id[:r.size]), told: true,
 		now: limiter.Instant{Mono: r.account.store.latest.Load()},
 	}
 	switch r.kind {

@@ -41,11 +41,7 @@ func TestWhatWasToldLatelyIsToldAnew(t *testing.T) {
 	}
 	wantUsed(t, one, 4, 1)
 
-	_ = s.command.Process.Kill()
-	_ = s.command.Wait()
-	if err := s.start(); err != nil {
-		t.Fatal(err)
-	}
+	s.crash(t)
 	for _, l := range []*limiter.Limiter{one, other} {
 		until(t, "both have told what they knew", func() bool { // these tests hurry them
 			u, err := l.Usage(ctx, far, account)
@@ -105,4 +101,97 @@ func TestCommitsAreStoredLater(t *testing.T) {
 	if d := check(t, l, "sent after all"); d.Verdict != limiter.Allowed {
 		t.Errorf("%+v", d)
 	}
+}
+
+// TestTellingKeepsTheCost has a commit without a cost told before the check that it belongs to,
+// which another replica was told of.
+func TestTellingKeepsTheCost(t *testing.T) {
+	s, one := ownServer(t)
+	other := limiterOn(t, redis.Connection{URL: "redis://" + s.address()})
+	for _, l := range []*limiter.Limiter{one, other} {
+		limitertest.Apply(t, l, account, "uid", limiter.Policy{Limits: limitertest.Limits(0, 0, 100)})
+	}
+	check(t, one, "before")
+	s.say(t, "SAVE")
+	big := limiter.Ask{ID: "big", Cost: 50, TTL: time.Minute}
+	if d, err := one.Check(ctx, far, account, big); err != nil || d.Verdict != limiter.Allowed {
+		t.Fatal(d, err)
+	}
+	if o, err := other.Commit(ctx, far, account, "big", 0); err != nil || o != limiter.Committed {
+		t.Fatal(o, err)
+	}
+	s.crash(t)
+	until(t, "all is told", func() bool {
+		u, err := one.Usage(ctx, far, account)
+		return err == nil && u.InFlight == 1 && u.Window(limiter.Cost, limiter.Day).Used == 50
+	})
+}
+
+// TestWhoHasLessToTellWaits has one replica tell a lot, and another nothing: the second must not
+// let anything out before the first has told all.
+func TestWhoHasLessToTellWaits(t *testing.T) {
+	const most = 60_000
+	s := bareServer(t)
+	of := func() *limiter.Limiter {
+		l := limiterOn(t, redis.Connection{URL: "redis://" + s.address()})
+		limitertest.Apply(t, l, account, "uid", limiter.Policy{Limits: limitertest.Limits(0, 0, most)})
+		return l
+	}
+	busy, idle := of(), of()
+	check(t, busy, "first")
+	check(t, idle, "second")
+	s.say(t, "SAVE")
+	for n := 2; n < most; {
+		calls := make([]limiter.Call, min(500, most-n))
+		for i := range calls {
+			calls[i] = limiter.Call{Key: account, Verb: limiter.ToCheck, Ask: ask(fmt.Sprint("one", n+i))}
+		}
+		if err := busy.Do(ctx, far, calls); err != nil {
+			t.Fatal(err)
+		}
+		for i := range calls {
+			if calls[i].Err == nil && calls[i].Decision.Verdict == limiter.Allowed {
+				n++
+			}
+		}
+	}
+	s.crash(t)
+	until(t, "the one with nothing to tell answers", func() bool {
+		d, err := idle.Check(ctx, far, account, ask("one more"))
+		if err == nil && d.Verdict == limiter.Allowed {
+			t.Fatal("it lets out one more")
+		}
+		return err == nil
+	})
+}
+
+// crash kills the server, and starts it with what it last saved.
+func (s *server) crash(t *testing.T) {
+	t.Helper()
+	_ = s.command.Process.Kill()
+	_ = s.command.Wait()
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestARefusedCommitHoldsUpNoRelease has a full server refuse a commit that is stored later, and a
+// release wait behind it, which would free memory.
+func TestARefusedCommitHoldsUpNoRelease(t *testing.T) {
+	s, l := ownServer(t)
+	check(t, l, "a")
+	check(t, l, "b")
+	s.say(t, "CONFIG", "SET", "maxmemory", "1")
+	if _, err := l.Commit(ctx, far, account, "a", 0); !errors.Is(err, limiter.ErrStoreUnavailable) {
+		t.Fatal(err)
+	}
+	s.signal(t, syscall.SIGSTOP)
+	if _, err := l.Release(ctx, far, account, "b"); !errors.Is(err, limiter.ErrStoreUnavailable) {
+		t.Fatal(err)
+	}
+	s.signal(t, syscall.SIGCONT)
+	until(t, "the release is stored", func() bool {
+		u, err := l.Usage(ctx, far, account)
+		return err == nil && u.InFlight == 1
+	})
 }

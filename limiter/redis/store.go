@@ -62,6 +62,7 @@ type Store struct {
 	clock   clock
 	epochs  *epochs
 	recent  recent
+	telling telling
 	late    lateCalls
 	waiter  *waiter // nil: an Allow waits for nothing
 	metrics *metrics
@@ -120,7 +121,7 @@ func newStore(o Options) *Store {
 	}
 	s := &Store{
 		options: o, held: held{max: int64(o.MaxReservations)}, accounts: map[*account]struct{}{},
-		epochs: newEpochs(o.Prefix, o.Keeper), health: newHealth(),
+		epochs: newEpochs(o.Prefix, o.Keeper), health: newHealth(), telling: newTelling(o.Prefix),
 		clock: clock{start: time.Now()}, metrics: newMetrics(),
 	}
 	s.late.wake = make(chan struct{}, 1)
@@ -137,7 +138,7 @@ func (s *Store) Open(key limiter.Key, uid string) limiter.Account {
 	space := s.options.Prefix + ":{" + key.Namespace + "}:"
 	base := space + key.Name + ":" + uid
 	a := &account{
-		store: s, namespace: key.Namespace, base: base,
+		when: -keepFor, store: s, namespace: key.Namespace, base: base,
 		keys: [keys]string{base, base + ":s", base + ":o", base + ":e", space + "epoch"},
 	}
 	a.life.Store(s.lives.next(base))

@@ -46,6 +46,7 @@ type group struct {
 
 // waiting is a call that waits.
 type waiting struct {
+	ctx     context.Context // of the caller
 	command valkey.Completed
 	result  chan valkeyReply
 }
@@ -61,12 +62,12 @@ func newWaiter(w Wait, timeout time.Duration) *waiter {
 
 // start has a command sent with others, and then waited for.
 func (w *waiter) start(
-	client valkey.Client, namespace string, command valkey.Completed,
+	ctx context.Context, client valkey.Client, namespace string, command valkey.Completed,
 ) chan valkeyReply {
 	if client.Mode() != valkey.ClientModeCluster {
 		namespace = ""
 	}
-	one := waiting{command, make(chan valkeyReply, 1)}
+	one := waiting{ctx, command, make(chan valkeyReply, 1)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	g := w.groups[namespace]
@@ -87,7 +88,7 @@ func (w *waiter) do(
 	ctx context.Context, client valkey.Client, namespace string, command valkey.Completed,
 ) ([]byte, error) {
 	select {
-	case r := <-w.start(client, namespace, command):
+	case r := <-w.start(ctx, client, namespace, command):
 		return r.raw, r.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -104,10 +105,17 @@ func (w *waiter) serve(client valkey.Client, g *group) {
 			w.mu.Unlock()
 			return
 		}
-		batch := g.waiting[:n:n]
+		var batch []waiting
+		for _, one := range g.waiting[:n] {
+			if one.ctx.Err() == nil { // else nobody waits for it any more
+				batch = append(batch, one)
+			}
+		}
 		g.waiting = g.waiting[n:]
 		w.mu.Unlock()
-		w.together(client, batch)
+		if len(batch) > 0 {
+			w.together(client, batch)
+		}
 	}
 }
 

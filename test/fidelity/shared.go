@@ -134,7 +134,7 @@ func rollingShared(ctx context.Context, shared *process) ([]row, error) {
 		most, least, mails)
 	r.measured += fmt.Sprintf("; %d kills of replicas and %d of Redis", f.killed.replicas,
 		f.killed.redis)
-	r.meaning = "Replicas enforce one limit, whichever is asked, and neither their deaths nor that of " +
-		"Redis lets one more mail through."
+	r.meaning = "Replicas enforce one limit, whichever is asked, and neither their deaths nor that " +
+		"of Redis lets one more mail through."
 	return []row{r}, nil
 }

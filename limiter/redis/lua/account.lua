@@ -99,6 +99,11 @@ end
 {{- end}}
 
 {{define "save" -}}
+{{- if not .Always}}
+if not fresh and nowS - refreshed >= 3600 then
+  dirty = true -- a denial is a use, too: the keys live on
+end
+{{- end}}
 -- Writes the header, and with it the record of an id that changed, if field is set, and that of a
 -- call without an id, if op is set.
 if dirty then

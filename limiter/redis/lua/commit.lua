@@ -2,7 +2,7 @@
 local _, _, askCost, anew = read('>I4I4I4I4', ARGV[3])
 {{template "create" .}}
 {{template "expire" .}}
-local status, body = {{.Again}}, ''
+local status, body, counted = {{.Again}}, '', nil
 if not again then
   {{template "find" .}}
   {{template "oldest" .}}
@@ -10,6 +10,7 @@ if not again then
   if aC == 0 then
     aC = was and wasCost or 1
   end
+  counted = aC
   if was == {{.Committed}} then
     status = {{.IsCommitted}}
   elseif was == {{.Late}} then
@@ -50,4 +51,7 @@ if dirty and cap > 8 and nowS - refreshed >= 3600 and hi - first4 < cap / 4 then
   {{template "resize" .}}
 end
 {{template "save" .}}
+if counted then
+  body = body .. pack('>I4', counted)
+end
 return {{template "reply" .}} .. body
