@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
-	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -27,6 +27,10 @@ func TestChartAndProgramTakeTheSameValues(t *testing.T) {
 		"log.level":              "SLUICE_LOG_LEVEL",
 		"leaderElection.enabled": "SLUICE_LEADER_ELECT",
 		"store.sync":             "SLUICE_SYNC",
+		"redis.timeout":          "SLUICE_REDIS_TIMEOUT",
+		"redis.prefix":           "SLUICE_REDIS_PREFIX",
+		"redis.waitReplicas":     "SLUICE_REDIS_WAIT_REPLICAS",
+		"redis.waitFsync":        "SLUICE_REDIS_WAIT_FSYNC",
 	}
 	for _, test := range []struct {
 		value   string // a value of the chart
@@ -83,6 +87,11 @@ func TestChartAndProgramTakeTheSameValues(t *testing.T) {
 		{"store.sync", "Always", "", false},
 		{"store.sync", "never", "", false},
 		{"store.sync", "", `""`, false},
+		{"redis.timeout", "10ms", "", true},
+		{"redis.timeout", "10s", "", true},
+		{"redis.prefix", "mail.v2", "", true},
+		{"redis.waitReplicas", "2", "", true},
+		{"redis.waitFsync", "true", "", true},
 		{"extraArgs", "serve", "[serve]", false},
 		{"extraArgs", "--lease-namespace=mail", "[--lease-namespace=mail]", true},
 	} {
@@ -94,6 +103,11 @@ func TestChartAndProgramTakeTheSameValues(t *testing.T) {
 				// There is nothing to sync without a journal.
 				args, environment = nil, map[string]string{
 					variable: test.setting, "SLUICE_DATA_DIR": "/var/lib/sluice",
+				}
+			}
+			if strings.HasPrefix(test.value, "redis.") {
+				args, environment = nil, map[string]string{
+					variable: test.setting, "SLUICE_REDIS_URL": "redis://valkey:6379",
 				}
 			}
 			if err := accepts(args, environment); (err == nil) != test.takes {
@@ -177,10 +191,17 @@ func fromChart(
 	if err := os.WriteFile(values, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	helm := exec.CommandContext(t.Context(),
-		"go", "tool", "-modfile=../../go.tools.mod", "helm.sh/helm/v4/cmd/helm",
+	command := []string{
+		"tool", "-modfile=../../go.tools.mod", "helm.sh/helm/v4/cmd/helm",
 		"template", "sluice", chart, "--values", values,
-		"--show-only", "templates/statefulset.yaml")
+	}
+	if strings.HasPrefix(value, "redis.") {
+		command = append(command, "--set", "store.type=redis,redis.host=valkey",
+			"--show-only", "templates/deployment.yaml")
+	} else {
+		command = append(command, "--show-only", "templates/statefulset.yaml")
+	}
+	helm := exec.CommandContext(t.Context(), "go", command...)
 	helm.Env = append(os.Environ(), "HELM_CONFIG_HOME="+t.TempDir())
 	var stderr bytes.Buffer
 	helm.Stderr = &stderr
@@ -191,11 +212,15 @@ func fromChart(
 		}
 		return nil, nil, errors.New(stderr.String())
 	}
-	var set appsv1.StatefulSet
-	if err := yaml.UnmarshalStrict(manifest, &set); err != nil {
+	var workload struct {
+		Spec struct {
+			Template corev1.PodTemplateSpec `json:"template"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal(manifest, &workload); err != nil {
 		t.Fatal(err)
 	}
-	container := set.Spec.Template.Spec.Containers[0]
+	container := workload.Spec.Template.Spec.Containers[0]
 	environment = map[string]string{}
 	for _, variable := range container.Env {
 		environment[variable.Name] = variable.Value
