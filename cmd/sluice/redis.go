@@ -140,10 +140,13 @@ serve, and each is an environment variable, too, so that in a pod of Sluice none
 EPOCH that they miss, as their log and an event say. What was sent and got lost counts in no limit,
 so up to a whole limit may be sent too much. If the lost store can be brought back, do that
 instead.`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: with(func(
 			ctx context.Context, client valkey.Client, out io.Writer, args []string,
 		) error {
+			if len(args) == 0 {
+				return errors.New("say which epoch: `sluice redis status` tells which one is lost")
+			}
 			if err := redis.AcceptLoss(ctx, client, c.prefix, args[0]); err != nil {
 				return err
 			}
@@ -186,7 +189,7 @@ func printStore(w io.Writer, r redis.Report) error {
 	}
 	for _, n := range r.Nodes {
 		role := strings.NewReplacer("master", "primary", "slave", "replica").Replace(n.Role)
-		disk := "appendonly no"
+		disk := "appendonly no: a restart of it may lose what was sent"
 		if n.AOF {
 			disk = "appendonly yes"
 		}

@@ -18,6 +18,7 @@
 //   - connect.go: the client, from a URL and files; link.go: the one in use.
 //   - probe.go: what is asked of the server all the time; health.go: what follows for the calls.
 //   - clock.go: the server's time, and what a replica believes of it.
+//   - beats.go: whether the store is as it was a while ago.
 //   - recent.go: what a server is told anew that may have lost it; telling.go: that it is.
 //   - late.go: what is stored later; waiter.go: what waits for replicas and disks.
 //   - metrics.go: what is counted.

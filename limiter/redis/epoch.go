@@ -18,6 +18,7 @@ import (
 //	sl:{sluice}:epochs      HASH  id              -> the epoch
 //	                              was:<epoch>     -> 1: its loss was accepted
 //	                              lost:<epoch>    -> 1: a replica misses it
+//	                              old:<epoch>     -> 1: a replica knows that much is missing since
 //	                              ns:<namespace>  -> the epoch in which it was used first
 //	sl:{namespace}:epoch    STRING the epoch: a node of a cluster may be emptied alone
 //
@@ -36,10 +37,16 @@ type LostError struct {
 	Kept      string // the epoch that is missed
 	Found     string // the one that is there; empty if the store is
 	Namespace string // whose part of the store it is; empty if it is the whole store
+	Old       bool   // it is the store that is kept, but as it was more than a minute before
 }
 
 // Error says what to do, too.
 func (e *LostError) Error() string {
+	if e.Old {
+		return fmt.Sprintf("the store has lost what was sent: it is as it was more than a minute before "+
+			"it was away; bring back what it had last, or run `sluice redis accept-loss %s` to go on "+
+			"without it", e.Kept)
+	}
 	of, found := "", "is empty"
 	if e.Namespace != "" {
 		of = " of the namespace " + e.Namespace
@@ -164,15 +171,19 @@ func (e *epochs) find(ctx context.Context, client valkey.Client) (string, error)
 	key := epochsKey(e.prefix)
 	known := [...]string{e.own, e.kept}
 	fields, err := client.Do(ctx, client.B().Hmget().Key(key).
-		Field("id", "was:"+known[0], "was:"+known[1]).Build()).AsStrSlice()
+		Field("id", "was:"+known[0], "was:"+known[1], "old:"+known[0], "old:"+known[1]).
+		Build()).AsStrSlice()
 	if err != nil {
 		return "", err
 	}
-	if len(fields) != 1+len(known) {
+	if len(fields) != 1+2*len(known) {
 		return "", errNoAnswer
 	}
-	found, accepted := fields[0], fields[1:]
+	found, accepted, old := fields[0], fields[1:], fields[1+len(known):]
 	for n, epoch := range known {
+		if epoch != "" && epoch == found && old[n] != "" {
+			return "", &LostError{Kept: epoch, Found: found, Old: true}
+		}
 		if epoch != "" && epoch != found && accepted[n] == "" {
 			return "", &LostError{Kept: epoch, Found: found}
 		}
@@ -192,6 +203,17 @@ func (e *epochs) find(ctx context.Context, client valkey.Client) (string, error)
 func (e *epochs) miss(ctx context.Context, client valkey.Client, lost *LostError) {
 	_ = client.Do(ctx, client.B().Hsetnx().Key(epochsKey(e.prefix)).Field("lost:"+lost.Kept).
 		Value("1").Build()).Error()
+}
+
+// outdated notes in the store, for all replicas, that it has gone back further than they tell anew.
+func (e *epochs) outdated(ctx context.Context, client valkey.Client) error {
+	epoch := e.current.Load().epoch
+	lost := &LostError{Kept: epoch, Found: epoch, Old: true}
+	if err := client.Do(ctx, client.B().Hset().Key(epochsKey(e.prefix)).FieldValue().
+		FieldValue("lost:"+epoch, "1").FieldValue("old:"+epoch, "1").Build()).Error(); err != nil {
+		return err
+	}
+	return lost
 }
 
 // forget has of look anew: another server may be there.

@@ -20,6 +20,9 @@ func New(client valkey.Client, o Options) *Store {
 	return s
 }
 
+// HurryBeats has replicas tell less anew, so that more is lost.
+func HurryBeats(d time.Duration) { beatsFor = d }
+
 // HurryOthers has replicas wait less for each other.
 func HurryOthers(d time.Duration) { othersTell = d }
 

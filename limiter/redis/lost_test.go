@@ -1,8 +1,10 @@
 package redis_test
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/sluice-mail/sluice/limiter"
 	"github.com/sluice-mail/sluice/limiter/limitertest"
@@ -70,4 +72,63 @@ func TestAnEmptiedStoreAnswersNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAnOldStoreAnswersNothing has a server come back with what it had longer ago than replicas
+// tell anew. A new replica, which knows of nothing, hears of it, too.
+func TestAnOldStoreAnswersNothing(t *testing.T) {
+	redis.HurryBeats(2 * time.Second)
+	t.Cleanup(func() { redis.HurryBeats(time.Minute) })
+	s := bareServer(t)
+	o := redis.Options{
+		Connection: redis.Connection{URL: "redis://" + s.address()}, Timeout: patience,
+	}
+	of := func() (*redis.Store, *limiter.Limiter) {
+		store := open(t, o)
+		l := limiter.New(store)
+		l.MarkLoaded()
+		limitertest.Apply(t, l, account, "uid", limiter.Policy{Limits: limitertest.Limits(0, 0, 9)})
+		return store, l
+	}
+	store, l := of()
+	check(t, l, "a")
+	s.say(t, "SAVE")
+	time.Sleep(5 * time.Second) // longer than is told
+	check(t, l, "b")
+	s.crash(t)
+	var lost *redis.LostError
+	until(t, "the loss is noticed", func() bool {
+		d, err := l.Check(ctx, far, account, ask("c"))
+		if err == nil && d.Verdict == limiter.Allowed {
+			t.Fatal("it allows")
+		}
+		return errors.As(store.Ready(), &lost)
+	})
+	if !lost.Old || lost.Kept == "" {
+		t.Fatalf("%+v", lost)
+	}
+	c, err := s.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fresh, err := redis.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { _ = fresh.Run(running); close(done) }()
+	defer func() { stop(); <-done }()
+	time.Sleep(2 * time.Second)
+	if fresh.Ready() == nil {
+		t.Error("a new replica answers")
+	}
+	if err := redis.AcceptLoss(ctx, c, redis.DefaultPrefix, lost.Kept); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "both go on", func() bool {
+		_, err := l.Usage(ctx, far, account)
+		return err == nil && fresh.Ready() == nil
+	})
 }

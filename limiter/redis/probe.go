@@ -129,13 +129,17 @@ func (s *Store) probe(parent context.Context) (made uint64, err error) {
 	if err := s.epochs.settle(ctx, client); err != nil {
 		return made, err
 	}
+	back, err := s.probeBeats(ctx, client)
+	if err != nil {
+		return made, err
+	}
 	// Another process at the other end may not have what the one before it had; a store whose loss
 	// was accepted has not.
 	epoch := s.epochs.current.Load().epoch
 	other := s.link.epoch != "" && s.link.epoch != epoch
 	// This process may be the one that is new: those who were told before tell it now.
 	first := s.link.nodes == nil && young
-	if first || other || s.link.another(nodes) || s.health.behind.Load() {
+	if first || other || back || s.link.another(nodes) || s.health.behind.Load() {
 		s.health.refuse(errAsserting) // so that nobody waits for it
 		s.epochs.forget()
 		if err := s.assert(parent, client); err != nil {
@@ -145,6 +149,21 @@ func (s *Store) probe(parent context.Context) (made uint64, err error) {
 	}
 	s.link.nodes, s.link.epoch = nodes, epoch
 	return made, nil
+}
+
+// probeBeats looks whether the store has gone back.
+func (s *Store) probeBeats(ctx context.Context, client valkey.Client) (back bool, err error) {
+	if epoch := s.epochs.current.Load().epoch; s.link.epoch != epoch {
+		s.beats.forget() // it is another store
+	}
+	back, lost, err := s.beats.probe(ctx, client, s.clock.elapsed())
+	if err != nil {
+		return false, explain(err)
+	}
+	if lost {
+		return true, s.epochs.outdated(ctx, client)
+	}
+	return back, nil
 }
 
 // another reports whether there is a server that was not there at the last good probe.

@@ -63,6 +63,7 @@ type Store struct {
 	epochs  *epochs
 	recent  recent
 	telling telling
+	beats   beats
 	late    lateCalls
 	waiter  *waiter // nil: an Allow waits for nothing
 	metrics *metrics
@@ -122,6 +123,7 @@ func newStore(o Options) *Store {
 	s := &Store{
 		options: o, held: held{max: int64(o.MaxReservations)}, accounts: map[*account]struct{}{},
 		epochs: newEpochs(o.Prefix, o.Keeper), health: newHealth(), telling: newTelling(o.Prefix),
+		beats: beats{key: o.Prefix + ":{sluice}:beats"},
 		clock: clock{start: time.Now()}, metrics: newMetrics(),
 	}
 	s.late.wake = make(chan struct{}, 1)
