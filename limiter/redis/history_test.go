@@ -187,14 +187,12 @@ func TestRandomHistoriesAreThoseOfMemory(t *testing.T) {
 // TestMergedHistoriesAreThoseOfMemory fills histories until they merge, some of them in all
 // windows, and compares what is promised of them.
 func TestMergedHistoriesAreThoseOfMemory(t *testing.T) {
+	long(t)
 	for seed, paces := range [][]time.Duration{
 		{80 * time.Microsecond},
 		{3 * time.Second, 2500 * time.Millisecond, 40 * time.Millisecond, time.Microsecond},
 		{time.Second, 300 * time.Millisecond, 5 * time.Millisecond},
 	} {
-		if testing.Short() && seed < 2 {
-			continue // they take the longest
-		}
 		tw := newTwins(t, uint64(seed), since1970, 1000)
 		phase := 40_000
 		if len(paces) > 1 {
@@ -224,6 +222,7 @@ func TestMergedHistoriesAreThoseOfMemory(t *testing.T) {
 // TestMergesAtTheEdgesOfCells has stamps at the very ends of cells, and a window with exactly as
 // many as stay exact.
 func TestMergesAtTheEdgesOfCells(t *testing.T) {
+	long(t)
 	const cell = int64(time.Second) / 8192
 	tw := newTwins(t, 1, 0, 1000)
 	tw.punctual = true
@@ -289,6 +288,7 @@ func TestManyDeadlinesExpireExactly(t *testing.T) {
 
 // TestEndedIDsAreThoseOfMemory ends more ids than are remembered.
 func TestEndedIDsAreThoseOfMemory(t *testing.T) {
+	long(t)
 	tw := newTwins(t, 3, since1970, 1000)
 	for range 40_000 {
 		tw.now.Mono += tw.random.Int64N(int64(60 * time.Millisecond))

@@ -145,6 +145,14 @@ func short(times uint64) uint64 {
 	return times
 }
 
+// long leaves a test of one caller out with -short: it is long, and there are no races in it.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it is long: see it without -short")
+	}
+}
+
 // command sends a command of the test's own.
 func command(t limitertest.TB, words ...string) valkey.ValkeyResult {
 	t.Helper()
