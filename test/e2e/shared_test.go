@@ -93,7 +93,7 @@ func sluicePods(t *testing.T) (names, addresses []string) {
 	t.Helper()
 	out := kubectl(t, "get", "pods", "-n", namespace,
 		"-l", "app.kubernetes.io/instance=sluice,app.kubernetes.io/name=sluice",
-		"-o", `go-template={{range .items}}{{if not .metadata.deletionTimestamp}}`+
+		"-o", `go-template={{range .items}}{{if and .status.podIP (not .metadata.deletionTimestamp)}}`+
 			`{{.metadata.name}} {{.status.podIP}} {{end}}{{end}}`)
 	fields := strings.Fields(out)
 	for i := 0; i+1 < len(fields); i += 2 {
