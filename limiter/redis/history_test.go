@@ -166,6 +166,7 @@ const since1970 = 1_795_968_015_123_456_789
 // TestRandomHistoriesAreThoseOfMemory compares call by call, while the server forgets the scripts
 // now and then.
 func TestRandomHistoriesAreThoseOfMemory(t *testing.T) {
+	t.Parallel()
 	calls := 0
 	for seed := range short(60) {
 		start := []int64{0, since1970}[seed%2]
@@ -187,6 +188,7 @@ func TestRandomHistoriesAreThoseOfMemory(t *testing.T) {
 // TestMergedHistoriesAreThoseOfMemory fills histories until they merge, some of them in all
 // windows, and compares what is promised of them.
 func TestMergedHistoriesAreThoseOfMemory(t *testing.T) {
+	t.Parallel()
 	long(t)
 	for seed, paces := range [][]time.Duration{
 		{80 * time.Microsecond},
@@ -222,6 +224,7 @@ func TestMergedHistoriesAreThoseOfMemory(t *testing.T) {
 // TestMergesAtTheEdgesOfCells has stamps at the very ends of cells, and a window with exactly as
 // many as stay exact.
 func TestMergesAtTheEdgesOfCells(t *testing.T) {
+	t.Parallel()
 	long(t)
 	const cell = int64(time.Second) / 8192
 	tw := newTwins(t, 1, 0, 1000)
@@ -288,6 +291,7 @@ func TestManyDeadlinesExpireExactly(t *testing.T) {
 
 // TestEndedIDsAreThoseOfMemory ends more ids than are remembered.
 func TestEndedIDsAreThoseOfMemory(t *testing.T) {
+	t.Parallel()
 	long(t)
 	tw := newTwins(t, 3, since1970, 1000)
 	for range 40_000 {

@@ -12,6 +12,7 @@ import (
 // TestCallsWithoutIDsAreForgotten has a dispatcher that only tells what it has sent: what is kept
 // of its calls, so that each may come again, must not grow for ever.
 func TestCallsWithoutIDsAreForgotten(t *testing.T) {
+	t.Parallel()
 	o := options(t)
 	l := limiter.New(redis.New(client(t), o))
 	l.MarkLoaded()

@@ -9,6 +9,7 @@ import (
 )
 
 func TestStore(t *testing.T) {
+	t.Parallel() // one caller leaves the server idle half the time
 	limitertest.Run(t, func(t limitertest.TB, o limitertest.Options) limiter.Store {
 		with := options(t)
 		with.MaxReservations = o.MaxReservations
