@@ -30,8 +30,8 @@ type Connection struct {
 	Timeout time.Duration
 }
 
-// Connect returns a client for [New]. It has connected once when it returns without an error. The
-// caller closes it.
+// Connect returns a client, as for [AcceptLoss] and [Inspect]. It has connected once when it
+// returns without an error. The caller closes it.
 func Connect(c Connection) (valkey.Client, error) {
 	o, err := c.options()
 	if err != nil {
@@ -49,7 +49,7 @@ func (c Connection) options() (valkey.ClientOption, error) {
 		c.Timeout = time.Second
 	}
 	o.ClientName = "sluice"
-	o.DisableCache = true    // no answer is read twice
+	o.DisableCache = true    // but for denials.go
 	o.PipelineMultiplex = -1 // one connection, in which concurrent calls share system calls
 	o.RingScaleEachConn = ringScale
 	// What broke is repeated by us: the client would use the memory of a command again that the
