@@ -348,7 +348,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"the status of a server that is away": {[]string{"redis", "status", "--redis-url",
 			"redis://" + away}, nil, "--redis-url: dial tcp " + away},
 		"the loss of nothing in particular": {[]string{"redis", "accept-loss"}, nil,
-			"accepts 1 arg(s), received 0"},
+			"say which epoch: `sluice redis status` tells which one is lost"},
 		"a journal that is not there": {[]string{"journal", "verify", "/nowhere"}, nil,
 			"/nowhere holds no journal: give the folder of --data-dir"},
 		"a log format": {[]string{"serve", "--log-format", "xml"}, nil,

@@ -140,13 +140,15 @@ serve, and each is an environment variable, too, so that in a pod of Sluice none
 EPOCH that they miss, as their log and an event say. What was sent and got lost counts in no limit,
 so up to a whole limit may be sent too much. If the lost store can be brought back, do that
 instead.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("say which epoch: `sluice redis status` tells which one is lost")
+			}
+			return nil
+		},
 		RunE: with(func(
 			ctx context.Context, client valkey.Client, out io.Writer, args []string,
 		) error {
-			if len(args) == 0 {
-				return errors.New("say which epoch: `sluice redis status` tells which one is lost")
-			}
 			if err := redis.AcceptLoss(ctx, client, c.prefix, args[0]); err != nil {
 				return err
 			}
