@@ -84,6 +84,7 @@ func (s *Server) callAll(
 	for i := range calls {
 		read(i, &calls[i])
 	}
+	s.authorizeCalls(q, verbUse, calls)
 	now := s.clock.Now()
 	if err := s.limiter.Do(q.http.Context(), now, calls); err != nil {
 		return err

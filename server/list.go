@@ -15,6 +15,9 @@ func (s *Server) list(q *request, r *response) error {
 	if err != nil {
 		return err
 	}
+	if err := s.authorize(q, verbList, limiter.Key{Namespace: page.namespace}); err != nil {
+		return err
+	}
 	if !r.share.acquire(s.responses, usageBytes*min(page.limit, s.limiter.Stats().Accounts)) {
 		return errResponses
 	}

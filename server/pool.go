@@ -55,7 +55,7 @@ func pooled(large bool) *exchange {
 func (x *exchange) done() {
 	x.request.share.release()
 	x.response.share.release()
-	x.request.http, x.response.problem = nil, nil
+	x.request.http, x.request.caller, x.response.problem = nil, nil, nil
 	size := cap(x.request.body) + cap(x.response.body)
 	switch {
 	case size <= keepBuffers:

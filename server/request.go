@@ -29,6 +29,7 @@ type request struct {
 	http      *http.Request
 	operation string
 	account   limiter.Key // that the path names, if it names one
+	caller    Caller      // nil if nobody asked who calls
 	body      []byte      // what was read of it
 	share     share       // of the budget for bodies
 	started   bool        // reading the body has begun

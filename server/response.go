@@ -14,6 +14,7 @@ type response struct {
 	contentType []string
 	retryAfter  int64  // seconds; 0 for none
 	allow       string // empty for none
+	challenge   bool   // say how to authenticate
 	body        []byte
 	share       share           // of the budget for responses
 	problem     *httpv1.Problem // that the body tells, if it tells one
@@ -25,6 +26,9 @@ var (
 	problemType = []string{"application/problem+json"}
 	yamlType    = []string{"application/yaml"}
 )
+
+// challenge says how to authenticate.
+var challenge = []string{`Bearer realm="sluice"`}
 
 // shortBody is the size up to which net/http sets Content-Length itself, at less cost than we do.
 const shortBody = 2 << 10
@@ -39,6 +43,9 @@ func (r *response) write(w http.ResponseWriter, closes bool) {
 	if r.allow != "" {
 		h["Allow"] = []string{r.allow}
 	}
+	if r.challenge {
+		h["Www-Authenticate"] = challenge
+	}
 	if closes {
 		h["Connection"] = []string{"close"}
 	}
@@ -52,6 +59,7 @@ func (r *response) write(w http.ResponseWriter, closes bool) {
 // fail turns the response into a problem.
 func (r *response) fail(p *httpv1.Problem) {
 	r.problem, r.status, r.contentType, r.retryAfter = p, p.Status, problemType, 0
+	r.challenge = p.Status == http.StatusUnauthorized
 	if p.Status == http.StatusServiceUnavailable {
 		r.retryAfter = 1
 	}

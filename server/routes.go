@@ -43,35 +43,35 @@ const (
 var routes = []route{
 	{
 		name: "check", method: http.MethodPost, pattern: accountPath + "/check",
-		serve: handle((*Server).check), inputs: checkInputs,
+		serve: needing(verbUse, handle((*Server).check)), inputs: checkInputs,
 	},
 	{
 		name: "commit", method: http.MethodPost, pattern: accountPath + "/commit",
-		serve: handle((*Server).commit), inputs: commitInputs,
+		serve: needing(verbUse, handle((*Server).commit)), inputs: commitInputs,
 	},
 	{
 		name: "release", method: http.MethodPost, pattern: accountPath + "/release",
-		serve: handle((*Server).release), inputs: releaseInputs,
+		serve: needing(verbUse, handle((*Server).release)), inputs: releaseInputs,
 	},
 	{
 		name: "getAccount", method: http.MethodGet, pattern: accountPath,
-		serve: (*Server).usage,
+		serve: needing(verbGet, (*Server).usage),
 	},
 	{
 		name: "checkBatch", method: http.MethodPost, pattern: "/v1/check",
-		serve: (*Server).checkBatch, inputs: checkBatchInputs, large: true,
+		serve: authenticated((*Server).checkBatch), inputs: checkBatchInputs, large: true,
 	},
 	{
 		name: "commitBatch", method: http.MethodPost, pattern: "/v1/commit",
-		serve: (*Server).commitBatch, inputs: commitBatchInputs, large: true,
+		serve: authenticated((*Server).commitBatch), inputs: commitBatchInputs, large: true,
 	},
 	{
 		name: "releaseBatch", method: http.MethodPost, pattern: "/v1/release",
-		serve: (*Server).releaseBatch, inputs: releaseBatchInputs, large: true,
+		serve: authenticated((*Server).releaseBatch), inputs: releaseBatchInputs, large: true,
 	},
 	{
 		name: "listAccounts", method: http.MethodGet, pattern: listPath,
-		serve: (*Server).list, inputs: listInputs, large: true,
+		serve: authenticated((*Server).list), inputs: listInputs, large: true,
 	},
 	{
 		name: "getOpenAPI", method: http.MethodGet, pattern: "/openapi.yaml",

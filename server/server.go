@@ -4,6 +4,7 @@
 //
 //   - server.go: the Server and its options.
 //   - routes.go: the table of operations.
+//   - auth.go: who calls, and what they have a right to.
 //   - router.go: finds the operation and the account of a path.
 //   - instrument.go: writes, counts, times and logs what an operation responds.
 //   - pool.go: the pool of requests and responses with their buffers.
@@ -54,6 +55,8 @@ type Options struct {
 	// ReservationTTL is how long a reservation is held whose check does not say. 0 means
 	// DefaultReservationTTL.
 	ReservationTTL time.Duration
+	// Auth decides who may call. Nil lets everybody do everything.
+	Auth Auth
 	// Registry gets the metrics. It may be nil.
 	Registry prometheus.Registerer
 	// Log gets a line for each failed or slow request, or a count of them where there are many
@@ -64,6 +67,7 @@ type Options struct {
 // Server serves the HTTP API. It is an http.Handler.
 type Server struct {
 	limiter *limiter.Limiter
+	auth    Auth // nil: everybody may do everything
 	clock   limiter.Clock
 	ttl     time.Duration
 	ids     *reservationIDs
@@ -84,6 +88,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{
 		limiter:   o.Limiter,
+		auth:      o.Auth,
 		clock:     o.Clock,
 		ttl:       o.ReservationTTL,
 		ids:       newReservationIDs(),

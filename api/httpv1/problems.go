@@ -32,6 +32,8 @@ func (k ProblemKind) Problem(detail string) *Problem {
 // The kinds of problems.
 var (
 	MalformedRequest    = ProblemKind{"malformed-request", 400, "The request is not understood"}
+	Unauthenticated     = ProblemKind{"unauthenticated", 401, "It is not known who calls"}
+	Forbidden           = ProblemKind{"forbidden", 403, "The caller has no right to do this"}
 	AccountNotFound     = ProblemKind{"account-not-found", 404, "There is no such account"}
 	ReservationNotFound = ProblemKind{"reservation-not-found", 404, "There is no such reservation"}
 	PathNotFound        = ProblemKind{"path-not-found", 404, "There is nothing at this path"}
