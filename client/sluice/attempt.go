@@ -88,6 +88,13 @@ func (c *Client) newRequest(ctx context.Context, q *call) (*http.Request, error)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if c.token != nil {
+		token, err := c.token.read()
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	req.Header.Set("User-Agent", c.userAgent)
 	return req, nil
 }

@@ -30,6 +30,10 @@ type Options struct {
 	AttemptTimeout time.Duration
 	// Retry says how a call is repeated that Sluice could not answer.
 	Retry Retry
+	// TokenFile is a file with the bearer token that says who calls, such as the one of a projected
+	// ServiceAccount token. It is read again every 10 seconds at most, so that it may be renewed at
+	// any time. Empty sends no token.
+	TokenFile string
 	// UserAgent is the header of that name. Empty is "sluice-go".
 	UserAgent string
 }
@@ -40,6 +44,7 @@ type Client struct {
 	display   string // the same without a password, for errors
 	http      http.Client
 	retry     Retry
+	token     *tokenFile // nil: none is sent
 	userAgent string
 }
 
@@ -64,7 +69,7 @@ func New(baseURL string, o Options) (*Client, error) {
 	if o.Transport == nil {
 		o.Transport = newTransport()
 	}
-	return &Client{
+	c := &Client{
 		base:    strings.TrimRight(u.String(), "/"),
 		display: strings.TrimRight(u.Redacted(), "/"),
 		http: http.Client{
@@ -75,7 +80,11 @@ func New(baseURL string, o Options) (*Client, error) {
 		},
 		retry:     o.Retry.withDefaults(),
 		userAgent: cmp.Or(o.UserAgent, "sluice-go"),
-	}, nil
+	}
+	if o.TokenFile != "" {
+		c.token = &tokenFile{path: o.TokenFile}
+	}
+	return c, nil
 }
 
 // newTransport keeps more connections to one host than http.DefaultTransport, which keeps two.

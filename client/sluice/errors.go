@@ -13,6 +13,8 @@ import (
 // here, as a later Sluice may have it, is a *httpv1.Problem alone.
 var (
 	ErrMalformedRequest     = kindError(httpv1.MalformedRequest)
+	ErrUnauthenticated      = kindError(httpv1.Unauthenticated)
+	ErrForbidden            = kindError(httpv1.Forbidden)
 	ErrAccountNotFound      = kindError(httpv1.AccountNotFound)
 	ErrReservationNotFound  = kindError(httpv1.ReservationNotFound)
 	ErrPathNotFound         = kindError(httpv1.PathNotFound)

@@ -20,6 +20,8 @@ import (
 
 var kinds = map[error]httpv1.ProblemKind{
 	sluice.ErrMalformedRequest:     httpv1.MalformedRequest,
+	sluice.ErrUnauthenticated:      httpv1.Unauthenticated,
+	sluice.ErrForbidden:            httpv1.Forbidden,
 	sluice.ErrAccountNotFound:      httpv1.AccountNotFound,
 	sluice.ErrReservationNotFound:  httpv1.ReservationNotFound,
 	sluice.ErrPathNotFound:         httpv1.PathNotFound,
