@@ -43,6 +43,7 @@ type setup struct {
 	unloaded        bool
 	maxReservations int
 	store           limiter.Store // nil: one in memory
+	auth            server.Auth   // nil: everybody may do everything
 	operation       string        // the operation that does first, first; it fails if that does
 	first           func() error
 }
@@ -119,6 +120,7 @@ func (s setup) build(t *testing.T, p limiter.Policy) (*api, *server.Server) {
 	o := server.Options{
 		Limiter:  a.limiter,
 		Clock:    limiter.StartClock(),
+		Auth:     s.auth,
 		Registry: a.registry,
 		Log:      funcr.NewJSON(func(line string) { a.log <- line }, funcr.Options{}),
 	}
