@@ -13,6 +13,8 @@ import (
 type Config struct {
 	// URL is where the HTTP API is.
 	URL string
+	// TokenFile is a file with the bearer token that says who calls. Empty sends none.
+	TokenFile string
 	// Accounts is how many accounts to use at most: the first of Namespace whose names begin with
 	// Prefix. An empty Namespace is all of them. Suspended accounts are left out.
 	Accounts  int

@@ -72,6 +72,7 @@ func newClient(c *Config) (*sluice.Client, error) {
 	}
 	return sluice.New(c.URL, sluice.Options{
 		Transport: transport,
+		TokenFile: c.TokenFile,
 		UserAgent: "sluice-bench",
 		Retry:     sluice.Retry{MaxAttempts: 1},
 	})

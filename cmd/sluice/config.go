@@ -27,6 +27,7 @@ type config struct {
 	trustClock      bool
 	acceptLoss      string
 	redis           redisConfig
+	auth            authConfig
 	httpAddress     string
 	healthAddress   string
 	metricsAddress  string
@@ -55,6 +56,7 @@ func (c *config) register(flags *pflag.FlagSet) {
 		"with --data-dir: start although the journal is damaged, and forget what cannot be read: of "+
 			"these accounts (namespace/name,...), or all")
 	c.redis.register(flags)
+	c.auth.register(flags)
 	flags.StringVar(&c.httpAddress, "http-address", ":8080",
 		"where to serve the HTTP API")
 	flags.StringVar(&c.healthAddress, "health-address", ":8081",
@@ -130,7 +132,7 @@ func (c *config) validate() error {
 	case c.maxConnections < 1:
 		return fmt.Errorf("--max-connections must be 1 or more, not %d", c.maxConnections)
 	}
-	if err := c.redis.validate(); err != nil {
+	if err := errors.Join(c.redis.validate(), c.auth.validate()); err != nil {
 		return err
 	}
 	if _, err := c.syncPace(); err != nil {

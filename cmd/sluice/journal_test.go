@@ -167,7 +167,8 @@ func TestAJournalInACluster(t *testing.T) {
 	t.Setenv("GOMAXPROCS", "1")
 	metrics := freeAddress(t)
 	t.Setenv("SLUICE_METRICS_ADDRESS", metrics)
-	args := []string{"serve", "--data-dir", t.TempDir(), "--lease-namespace", "default"}
+	args := []string{"serve", "--auth", "none", "--data-dir", t.TempDir(),
+		"--lease-namespace", "default"}
 
 	p := startAs(t, args...)
 	p.untilReady()

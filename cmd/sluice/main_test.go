@@ -262,7 +262,7 @@ current-context: c
 		t.Fatal(err)
 	}
 	t.Setenv("KUBECONFIG", config)
-	p := start(t, "serve")
+	p := start(t, "serve", "--auth", "none")
 	p.until("the log tells",
 		func() bool { return strings.Contains(p.log.String(), "cannot be reached") })
 	if status, body := get("http://" + p.health + "/readyz"); status != 503 ||
@@ -301,9 +301,10 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"the folder is missing": {append(slices.Clone(serveFree), "--accounts", "/nowhere"), nil,
 			"the folder of accounts cannot be read: open /nowhere: no such file"},
 		"no cluster": {serveFree, nil, "run inside one, set KUBECONFIG, or use --accounts DIR"},
-		"the address is in use": {[]string{"serve", "--http-address", taken.Addr().String()}, nil,
+		"the address is in use": {[]string{"serve", "--auth", "none", "--http-address",
+			taken.Addr().String()}, nil,
 			"is in use by another process; stop that, or choose another address"},
-		"the address is none": {[]string{"serve", "--http-address", "nowhere"}, nil,
+		"the address is none": {[]string{"serve", "--auth", "none", "--http-address", "nowhere"}, nil,
 			"--http-address nowhere cannot be listened on"},
 		"a ttl out of bounds": {[]string{"serve", "--reservation-ttl", "1h"}, nil,
 			"--reservation-ttl must be 1s to 15m, not 1h0m0s"},
@@ -351,6 +352,14 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 			"say which epoch: `sluice redis status` tells which one is lost"},
 		"a journal that is not there": {[]string{"journal", "verify", "/nowhere"}, nil,
 			"/nowhere holds no journal: give the folder of --data-dir"},
+		"callers that nobody knows": {[]string{"serve", "--auth", "basic"}, nil,
+			`--auth must be kubernetes or none, not "basic"`},
+		"tokens without a cluster": {append(slices.Clone(serveFree), "--accounts", t.TempDir(),
+			"--auth", "kubernetes"), nil, "--auth=kubernetes needs a cluster to ask who calls: run inside"},
+		"an audience that is none": {[]string{"serve", "--auth-audience", "a b"}, nil,
+			`--auth-audience must be 1 to 253 visible ASCII characters, not "a b"`},
+		"an audience of nobody": {[]string{"serve", "--auth", "none", "--auth-audience", "a"}, nil,
+			"--auth-audience is about tokens, which --auth=none does not ask for"},
 		"a log format": {[]string{"serve", "--log-format", "xml"}, nil,
 			`--log-format must be json or text, not "xml"`},
 		"a log level": {[]string{"serve", "--log-level", "loud"}, nil,

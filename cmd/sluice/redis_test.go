@@ -291,8 +291,8 @@ func TestAStoreInACluster(t *testing.T) {
 	t.Setenv("KUBECONFIG", startFreezer(t).kubeconfig)
 	t.Setenv("POD_NAME", "sluice-7f6d8")
 	t.Setenv("POD_UID", "uid-of-a-replica")
-	args := []string{"serve", "--lease-namespace", "default", "--redis-url", "redis://" + s.address,
-		"--redis-timeout", "2s"}
+	args := []string{"serve", "--auth", "none", "--lease-namespace", "default",
+		"--redis-url", "redis://" + s.address, "--redis-timeout", "2s"}
 	first, second := start(t, args...), start(t, args...)
 	for n, p := range []*program{first, second} {
 		p.untilReady()

@@ -27,6 +27,7 @@ import (
 	"github.com/sluice-mail/sluice/controllers"
 	"github.com/sluice-mail/sluice/limiter"
 	"github.com/sluice-mail/sluice/server"
+	"github.com/sluice-mail/sluice/server/kubeauth"
 )
 
 // shutdownTimeout is how long calls in flight may take after SIGTERM. Kubernetes gives a pod 30 s,
@@ -80,7 +81,11 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 		return err
 	}
 	l := limiter.New(store)
-	servers, err := c.servers(ctx, l, store, registry, log)
+	auth, err := c.newAuth(registry, log)
+	if err != nil {
+		return err
+	}
+	servers, err := c.servers(ctx, l, store, auth, registry, log)
 	if err != nil {
 		return err
 	}
@@ -105,6 +110,9 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 		group.Go(func() error { store.RunExpiry(running, store.clock()); return nil })
 		return accounts.Start(running)
 	})
+	if auth != nil {
+		group.Go(func() error { return auth.Start(running) })
+	}
 	group.Go(func() error { return store.failure(running) })
 	group.Go(func() error {
 		select {
@@ -143,18 +151,22 @@ func waitFor(ctx context.Context, group *errgroup.Group) error {
 
 // servers opens the three addresses.
 func (c *config) servers(
-	ctx context.Context, l *limiter.Limiter, store store, registry *prometheus.Registry,
-	log logr.Logger,
+	ctx context.Context, l *limiter.Limiter, store store, auth *kubeauth.Auth,
+	registry *prometheus.Registry, log logr.Logger,
 ) ([]*manager.Server, error) {
 	// Besides ours there are those of the process and of the controllers.
 	gatherers := prometheus.Gatherers{metrics.Registry, registry}
-	api := server.New(server.Options{
+	options := server.Options{
 		Limiter:        l,
 		Clock:          store.clock(),
 		ReservationTTL: c.reservationTTL,
 		Registry:       registry,
 		Log:            log,
-	})
+	}
+	if auth != nil { // an interface of a nil pointer would be no nil
+		options.Auth = auth
+	}
+	api := server.New(options)
 	health := server.Health(alive(store), ready(ctx, l, store))
 	metricsHandler := promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{})
 	timeout := shutdownTimeout

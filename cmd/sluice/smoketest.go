@@ -19,6 +19,7 @@ import (
 type smokeTest struct {
 	url     string
 	account string
+	token   string // the file that it is in
 	timeout time.Duration
 	out     io.Writer
 }
@@ -42,6 +43,8 @@ are printed. It is an error if the first check is denied, or if an answer is no 
 	flags := command.Flags()
 	flags.StringVar(&s.url, "url", "http://localhost:8080", "where the HTTP API is")
 	flags.StringVar(&s.account, "account", "", "the account, as NAMESPACE/NAME")
+	flags.StringVar(&s.token, "token-file", "",
+		"the file with the token that says who calls; read again while the test runs")
 	flags.DurationVar(&s.timeout, "timeout", time.Minute,
 		"how long to wait for the account to be served")
 	return command
@@ -53,7 +56,9 @@ func (s *smokeTest) run(ctx context.Context) error {
 		return fmt.Errorf("--account must be NAMESPACE/NAME, not %q", s.account)
 	}
 	account := httpv1.Account{Namespace: namespace, Name: name}
-	client, err := sluice.New(s.url, sluice.Options{UserAgent: "sluice-smoke-test"})
+	client, err := sluice.New(s.url, sluice.Options{
+		TokenFile: s.token, UserAgent: "sluice-smoke-test",
+	})
 	if err != nil {
 		return err
 	}

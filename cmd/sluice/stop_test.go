@@ -124,7 +124,7 @@ func TestNothingIsAdmittedAfterSIGTERM(t *testing.T) {
 	}
 	apiServer := startFreezer(t)
 	t.Setenv("KUBECONFIG", apiServer.kubeconfig)
-	p := start(t, "serve")
+	p := start(t, "serve", "--auth", "none")
 	p.untilReady()
 	p.until("elected",
 		func() bool { return strings.Contains(p.log.String(), "this replica writes the status") })

@@ -103,7 +103,8 @@ func startCluster(ctx context.Context, binary string, kubeconfig []byte) (*proce
 	if err := os.WriteFile(file, kubeconfig, 0o600); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	p, err := start(ctx, binary, []string{"KUBECONFIG=" + file}, "--lease-namespace", namespace)
+	p, err := start(ctx, binary, []string{"KUBECONFIG=" + file}, "--lease-namespace", namespace,
+		"--auth", "none")
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
