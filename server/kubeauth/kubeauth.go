@@ -2,13 +2,29 @@ package kubeauth
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
 	"k8s.io/client-go/rest"
+)
 
-	"github.com/sluice-mail/sluice/api/httpv1"
-	"github.com/sluice-mail/sluice/limiter"
+// How long answers are used. See docs/design/0023.
+const (
+	// The API server itself remembers a token for 10 s. Together that is 2 minutes.
+	tokenFor    = 110 * time.Second
+	refusedFor  = 10 * time.Second
+	allowFor    = 5 * time.Minute
+	denyFor     = 30 * time.Second
+	staleFor    = 15 * time.Minute // while the API server is unavailable
+	retryAfter  = 5 * time.Second  // between attempts to refresh one answer ahead
+	reviewFor   = 10 * time.Second // the longest that a review takes
+	patience    = 3 * time.Second  // the longest that a caller waits
+	lateAfter   = 2 * time.Second  // after which a review is a sign of an API server that hangs
+	probeEvery  = time.Second      // while the API server is unavailable
+	logDownEach = 10 * time.Second
 )
 
 // Options are what an [Auth] needs.
@@ -26,7 +42,23 @@ type Options struct {
 
 // Auth knows callers by their tokens and their rights by RBAC. It is a server.Auth, and safe for
 // concurrent use. Its errors are an [httpv1.Problem] each.
-type Auth struct{}
+//
+// [httpv1.Problem]: https://pkg.go.dev/github.com/sluice-mail/sluice/api/httpv1#Problem
+type Auth struct {
+	audience string
+	clock    func() time.Time
+	api      *apiServer
+	metrics  *metrics
+
+	keys         *keys
+	tokens       *tokenCache
+	tokenFlights singleflight.Group
+	verified     lane // for tokens whose signature is good
+	unverified   lane // for tokens that only the API server can verify
+	subjects     *subjects
+	rights       lane
+	shares       tokenShares
+}
 
 // Caller is who holds a token. It is an alias, the same as server.Caller.
 type Caller = interface {
@@ -35,34 +67,39 @@ type Caller = interface {
 }
 
 // New returns an Auth. It asks nothing of the API server yet.
-func New(o Options) (*Auth, error) { return &Auth{}, nil }
+func New(o Options) (*Auth, error) { return newAuth(o, time.Now) }
+
+func newAuth(o Options, clock func() time.Time) (*Auth, error) {
+	if o.Config == nil || o.Audience == "" {
+		return nil, errors.New("kubeauth needs the config of an API server, and an audience")
+	}
+	m := newMetrics()
+	api, err := newAPIServer(o.Config, o.Audience, clock, o.Log, m)
+	if err != nil {
+		return nil, err
+	}
+	a := &Auth{
+		audience:   o.Audience,
+		clock:      clock,
+		api:        api,
+		metrics:    m,
+		keys:       newKeys(api.fetchKeys, clock, o.Log),
+		tokens:     newTokenCache(),
+		verified:   newLane(verifiedInFlight),
+		unverified: newLane(unverifiedInFlight),
+		subjects:   newSubjects(),
+		rights:     newLane(rightsInFlight),
+	}
+	a.shares.init()
+	if o.Registry != nil {
+		m.register(o.Registry, a)
+	}
+	return a, nil
+}
 
 // Start keeps the keys that the API server signs tokens with up to date, until the context ends.
 // The Auth works without it and before it, but asks for keys only when it misses one.
 func (a *Auth) Start(ctx context.Context) error {
-	<-ctx.Done()
+	a.keys.keepFetching(ctx)
 	return nil
-}
-
-// Authenticate returns who holds a bearer token.
-func (a *Auth) Authenticate(context.Context, string) (Caller, error) {
-	return nil, httpv1.NotReady.Problem("Tokens cannot be reviewed yet.")
-}
-
-// Authorize returns nil if the caller has the right to do what the verb says to an account; to all
-// accounts of a namespace, if the account has no name; to all, if it has no namespace.
-func (a *Auth) Authorize(context.Context, Caller, string, limiter.Key) error {
-	return httpv1.NotReady.Problem("Rights cannot be reviewed yet.")
-}
-
-// AuthorizeCalls sets the error of each call whose account the caller has no right to. It leaves
-// alone calls that have an error.
-func (a *Auth) AuthorizeCalls(
-	ctx context.Context, caller Caller, verb string, calls []limiter.Call,
-) {
-	for i := range calls {
-		if calls[i].Err == nil {
-			calls[i].Err = a.Authorize(ctx, caller, verb, calls[i].Key)
-		}
-	}
 }

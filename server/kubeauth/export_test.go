@@ -1,0 +1,18 @@
+package kubeauth
+
+import "time"
+
+// NewAt returns an Auth that reads another clock.
+func NewAt(o Options, clock func() time.Time) (*Auth, error) { return newAuth(o, clock) }
+
+// Remembered returns how many tokens are remembered.
+func (a *Auth) Remembered() int { return a.tokens.size() }
+
+// Flying reports whether a TokenReview of a verified token is in flight.
+func (a *Auth) Flying() bool {
+	if !a.verified.slots.TryAcquire(verifiedInFlight) {
+		return true
+	}
+	a.verified.slots.Release(verifiedInFlight)
+	return false
+}

@@ -1,0 +1,140 @@
+package kubeauth
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
+	authenticationv1 "k8s.io/api/authentication/v1"
+)
+
+// The bounds of what is remembered of rights.
+const (
+	maxSubjects      = 4096
+	maxDecisionBytes = 32 << 20 // of all subjects
+	maxAllows        = 16384    // of one
+	maxDenies        = 4096     // of one
+)
+
+// The bounds of what one subject may have reviewed. Rights by name to 10,000 accounts are renewed
+// with 33 reviews a second, and are all known a minute and a half after a start.
+const (
+	rightsPerSecond = 100
+	rightsBurst     = 1000
+	rightsOfOne     = 4
+	rightsInFlight  = 32
+)
+
+// subject is a ServiceAccount that calls, with what is known of its rights. All pods and tokens of
+// it have the same. It is a Caller.
+type subject struct {
+	key       string
+	user, uid string
+	groups    []string
+
+	flights singleflight.Group
+	rate    *rate.Limiter
+	share   share
+
+	used atomic.Int64 // when it was last asked about, in seconds since 1970
+	size atomic.Int64 // of its decisions, in bytes
+	decisions
+}
+
+// User is the name of the ServiceAccount: system:serviceaccount:<namespace>:<name>.
+func (s *subject) User() string { return s.user }
+
+// subjects are those that called lately.
+type subjects struct {
+	bytes atomic.Int64 // of the decisions of all
+
+	mu    sync.Mutex
+	byKey map[string]*subject
+}
+
+func newSubjects() *subjects { return &subjects{byKey: map[string]*subject{}} }
+
+// of returns the subject of a user. What differs between its tokens does not matter.
+func (t *subjects) of(user *authenticationv1.UserInfo, now time.Time) *subject {
+	groups := slices.Sorted(slices.Values(user.Groups))
+	key := strings.Join(append([]string{user.Username, user.UID}, groups...), "\x00")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.byKey[key]; s != nil {
+		return s
+	}
+	s := &subject{key: key, user: user.Username, uid: user.UID, groups: groups}
+	t.add(s, now)
+	return s
+}
+
+// add adds a subject, in place of the one that was not used for longest if there are too many. The
+// caller holds mu.
+func (t *subjects) add(s *subject, now time.Time) {
+	if len(t.byKey) >= maxSubjects {
+		var oldest *subject
+		for _, other := range t.byKey {
+			if oldest == nil || other.used.Load() < oldest.used.Load() {
+				oldest = other
+			}
+		}
+		delete(t.byKey, oldest.key)
+		oldest.forget(true)
+	}
+	s.rate = rate.NewLimiter(rightsPerSecond, rightsBurst)
+	s.share.init(rightsOfOne, rightsBurst)
+	s.used.Store(now.Unix())
+	s.init(s, &t.bytes)
+	t.byKey[s.key] = s
+}
+
+// current returns what is known of a subject now: the subject itself, unless it gave way to another
+// since its token was reviewed.
+func (t *subjects) current(s *subject, now time.Time) *subject {
+	if !s.gone.Load() {
+		if at := now.Unix(); s.used.Load() != at {
+			s.used.Store(at)
+		}
+		return s
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if other := t.byKey[s.key]; other != nil {
+		return other
+	}
+	again := &subject{key: s.key, user: s.user, uid: s.uid, groups: s.groups}
+	t.add(again, now)
+	return again
+}
+
+// trim makes the subject that has the most decisions forget them, if there are too many.
+func (t *subjects) trim() {
+	if t.bytes.Load() <= maxDecisionBytes {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.bytes.Load() > maxDecisionBytes {
+		var most *subject
+		for _, s := range t.byKey {
+			if most == nil || s.size.Load() > most.size.Load() {
+				most = s
+			}
+		}
+		if most == nil || most.size.Load() == 0 {
+			return
+		}
+		most.forget(false)
+	}
+}
+
+// len returns how many subjects there are.
+func (t *subjects) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.byKey)
+}
