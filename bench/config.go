@@ -15,6 +15,8 @@ type Config struct {
 	URL string
 	// TokenFile is a file with the bearer token that says who calls. Empty sends none.
 	TokenFile string
+	// CAFile has the certificates to trust; empty means the system's.
+	CAFile string
 	// Accounts is how many accounts to use at most: the first of Namespace whose names begin with
 	// Prefix. An empty Namespace is all of them. Suspended accounts are left out.
 	Accounts  int

@@ -62,13 +62,11 @@ func Run(ctx context.Context, config Config, progress Progress) (*Report, error)
 func newClient(c *Config) (*sluice.Client, error) {
 	transport := c.Transport
 	if transport == nil {
-		transport = &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			MaxIdleConnsPerHost: c.Connections,
-			MaxConnsPerHost:     c.Connections,
-			IdleConnTimeout:     time.Minute,
-			DisableCompression:  true, // the load should not be spent on that
+		own, err := newTransport(c)
+		if err != nil {
+			return nil, err
 		}
+		transport = own
 	}
 	return sluice.New(c.URL, sluice.Options{
 		Transport: transport,
@@ -76,6 +74,23 @@ func newClient(c *Config) (*sluice.Client, error) {
 		UserAgent: "sluice-bench",
 		Retry:     sluice.Retry{MaxAttempts: 1},
 	})
+}
+
+// newTransport returns a transport that keeps a connection for each request that may be under way.
+func newTransport(c *Config) (*http.Transport, error) {
+	t := &http.Transport{
+		Proxy:              http.ProxyFromEnvironment,
+		IdleConnTimeout:    time.Minute,
+		DisableCompression: true, // the load should not be spent on that
+	}
+	if c.CAFile != "" {
+		var err error
+		if t, err = sluice.NewTransport(c.CAFile); err != nil {
+			return nil, fmt.Errorf("--ca-file: %w", err)
+		}
+	}
+	t.MaxIdleConnsPerHost, t.MaxConnsPerHost = c.Connections, c.Connections
+	return t, nil
 }
 
 // note adds a sentence to the report.

@@ -26,6 +26,7 @@
 //
 //   - httpserver.go: the time and size limits of connections, and what a panic does.
 //   - listener.go: the limit on the number of connections.
+//   - tls.go: encrypts the connections.
 //   - budget.go: how much memory all requests together may hold.
 //   - metrics.go: what is counted.
 //   - log.go: the log, which leaves out lines where there are many alike.

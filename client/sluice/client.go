@@ -3,7 +3,6 @@ package sluice
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,17 +12,11 @@ import (
 // DefaultAttemptTimeout is how long a Client waits for one response, unless Options say otherwise.
 const DefaultAttemptTimeout = 10 * time.Second
 
-const (
-	// idleConnections is how many connections the Client's own transport keeps for later calls.
-	idleConnections = 64
-	// dialTimeout is shorter than an attempt, so that it is known that there was no connection.
-	dialTimeout = 5 * time.Second
-)
-
 // Options are what can be chosen about a Client. The zero value is ready to use.
 type Options struct {
 	// Transport carries the requests. If it is nil, the Client makes one of its own, which takes a
-	// proxy from the environment, as http.DefaultTransport does.
+	// proxy from the environment, as http.DefaultTransport does. [NewTransport] makes one that
+	// trusts the authority of a cluster.
 	Transport http.RoundTripper
 	// AttemptTimeout bounds one attempt of a call, from the connection to the last byte of the
 	// response. The context bounds the call as a whole. 0 is DefaultAttemptTimeout.
@@ -85,18 +78,6 @@ func New(baseURL string, o Options) (*Client, error) {
 		c.token = &tokenFile{path: o.TokenFile}
 	}
 	return c, nil
-}
-
-// newTransport keeps more connections to one host than http.DefaultTransport, which keeps two.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSHandshakeTimeout: dialTimeout,
-		IdleConnTimeout:     90 * time.Second, // Sluice closes idle ones after two minutes
-		MaxIdleConnsPerHost: idleConnections,
-		DisableCompression:  true, // Sluice does not compress
-	}
 }
 
 // CloseIdleConnections closes the connections that the transport keeps for later calls. It does not

@@ -26,6 +26,7 @@
 //
 //   - client.go: the client and its options.
 //   - calls.go, batches.go, list.go: the calls of the API.
+//   - transport.go: the connections.
 //   - attempt.go: one HTTP request, and what its response means.
 //   - token.go: the token that says who calls.
 //   - retry.go: when a call is repeated.

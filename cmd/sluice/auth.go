@@ -8,6 +8,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
+	"k8s.io/client-go/rest"
 	kubeconfig "sigs.k8s.io/controller-runtime/pkg/client/config"
 
 	"github.com/sluice-mail/sluice/server/kubeauth"
@@ -64,10 +65,8 @@ func (c *config) authMode() string {
 	return authKubernetes
 }
 
-// newAuth returns what decides who may call, or nil if everybody may.
-func (c *config) newAuth(
-	registry prometheus.Registerer, log logr.Logger,
-) (*kubeauth.Auth, error) {
+// authCluster returns the cluster that knows who calls, or nil if everybody may.
+func (c *config) authCluster(log logr.Logger) (*rest.Config, error) {
 	if c.authMode() == authNone {
 		if c.accounts == "" {
 			log.Info("everybody who reaches the API may spend the limits of every account, " +
@@ -83,6 +82,13 @@ func (c *config) newAuth(
 		return nil, fmt.Errorf("--auth=kubernetes needs a cluster to ask who calls: "+
 			"run inside one, set KUBECONFIG, or use --auth=none (%w)", err)
 	}
+	return cluster, nil
+}
+
+// newAuth returns what decides who may call.
+func (c *config) newAuth(
+	cluster *rest.Config, registry prometheus.Registerer, log logr.Logger,
+) (*kubeauth.Auth, error) {
 	return kubeauth.New(kubeauth.Options{
 		Config: cluster, Audience: c.auth.audience, Registry: registry, Log: log,
 	})

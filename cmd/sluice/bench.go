@@ -53,6 +53,8 @@ Without a cluster, write them to a file in the folder of "sluice serve --account
 	flags.StringVar(&config.URL, "url", "http://localhost:8080", "where the HTTP API is")
 	flags.StringVar(&config.TokenFile, "token-file", "",
 		"the file with the token that says who calls; read again while the load runs")
+	flags.StringVar(&config.CAFile, "ca-file", "",
+		"trust the certificates in this file (default: the system's)")
 	flags.IntVar(&config.Accounts, "accounts", 100,
 		"how many accounts to use, of those that are not suspended")
 	flags.StringVar(&config.Namespace, "namespace", "",

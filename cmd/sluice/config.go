@@ -28,6 +28,7 @@ type config struct {
 	acceptLoss      string
 	redis           redisConfig
 	auth            authConfig
+	tls             tlsConfig
 	httpAddress     string
 	healthAddress   string
 	metricsAddress  string
@@ -63,6 +64,7 @@ func (c *config) register(flags *pflag.FlagSet) {
 		"where to serve /healthz and /readyz")
 	flags.StringVar(&c.metricsAddress, "metrics-address", ":9090",
 		"where to serve /metrics")
+	c.tls.register(flags)
 	flags.DurationVar(&c.reservationTTL, "reservation-ttl", server.DefaultReservationTTL,
 		"how long a slot is held if the check does not say, 1s to 15m")
 	flags.IntVar(&c.maxReservations, "max-reservations", memory.DefaultMaxReservations,
@@ -132,7 +134,7 @@ func (c *config) validate() error {
 	case c.maxConnections < 1:
 		return fmt.Errorf("--max-connections must be 1 or more, not %d", c.maxConnections)
 	}
-	if err := errors.Join(c.redis.validate(), c.auth.validate()); err != nil {
+	if err := errors.Join(c.redis.validate(), c.auth.validate(), c.tls.validate()); err != nil {
 		return err
 	}
 	if _, err := c.syncPace(); err != nil {

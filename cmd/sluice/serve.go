@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -14,20 +12,16 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	kubeconfig "sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluice-mail/sluice/controllers"
 	"github.com/sluice-mail/sluice/limiter"
-	"github.com/sluice-mail/sluice/server"
-	"github.com/sluice-mail/sluice/server/kubeauth"
 )
 
 // shutdownTimeout is how long calls in flight may take after SIGTERM. Kubernetes gives a pod 30 s,
@@ -81,11 +75,7 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 		return err
 	}
 	l := limiter.New(store)
-	auth, err := c.newAuth(registry, log)
-	if err != nil {
-		return err
-	}
-	servers, err := c.servers(ctx, l, store, auth, registry, log)
+	doors, err := c.openDoors(ctx, l, store, registry, log)
 	if err != nil {
 		return err
 	}
@@ -95,8 +85,8 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 	}
 	group, running := errgroup.WithContext(ctx)
 	context.AfterFunc(running, l.Drain)
-	for _, s := range servers {
-		group.Go(func() error { return s.Start(running) })
+	for _, part := range doors {
+		group.Go(func() error { return part.Start(running) })
 	}
 	group.Go(func() error {
 		// No account is touched before what was kept of it is there.
@@ -110,15 +100,12 @@ func serve(ctx context.Context, c config, log logr.Logger) error {
 		group.Go(func() error { store.RunExpiry(running, store.clock()); return nil })
 		return accounts.Start(running)
 	})
-	if auth != nil {
-		group.Go(func() error { return auth.Start(running) })
-	}
 	group.Go(func() error { return store.failure(running) })
 	group.Go(func() error {
 		select {
 		case <-l.Opened():
 			log.Info("sluice is serving",
-				"http", servers[0].Listener.Addr().String(), "accounts", l.Stats().Accounts)
+				"http", doors.api(), "accounts", l.Stats().Accounts)
 		case <-running.Done():
 		}
 		return nil
@@ -147,91 +134,6 @@ func waitFor(ctx context.Context, group *errgroup.Group) error {
 	case <-time.After(patience):
 		return fmt.Errorf("something has not stopped within %s and was given up", patience)
 	}
-}
-
-// servers opens the three addresses.
-func (c *config) servers(
-	ctx context.Context, l *limiter.Limiter, store store, auth *kubeauth.Auth,
-	registry *prometheus.Registry, log logr.Logger,
-) ([]*manager.Server, error) {
-	// Besides ours there are those of the process and of the controllers.
-	gatherers := prometheus.Gatherers{metrics.Registry, registry}
-	options := server.Options{
-		Limiter:        l,
-		Clock:          store.clock(),
-		ReservationTTL: c.reservationTTL,
-		Registry:       registry,
-		Log:            log,
-	}
-	if auth != nil { // an interface of a nil pointer would be no nil
-		options.Auth = auth
-	}
-	api := server.New(options)
-	health := server.Health(alive(store), ready(ctx, l, store))
-	metricsHandler := promhttp.HandlerFor(gatherers, promhttp.HandlerOpts{})
-	timeout := shutdownTimeout
-	var servers []*manager.Server
-	for _, s := range []struct {
-		name, flag, address string
-		handler             http.Handler
-	}{
-		{"api", "--http-address", c.httpAddress, api},
-		{"health", "--health-address", c.healthAddress, health},
-		{"metrics", "--metrics-address", c.metricsAddress, metricsHandler},
-	} {
-		listener, err := c.listen(s.flag, s.address, log)
-		if err != nil {
-			for _, open := range servers {
-				_ = open.Listener.Close()
-			}
-			return nil, err
-		}
-		servers = append(servers, &manager.Server{
-			Name:            s.name,
-			Server:          server.HTTPServer(s.handler, log),
-			Listener:        listener,
-			ShutdownTimeout: &timeout,
-		})
-	}
-	return servers, nil
-}
-
-// ready returns what /readyz asks: the error says why the API admits nothing.
-func ready(ctx context.Context, l *limiter.Limiter, store store) func() error {
-	return func() error {
-		switch {
-		case ctx.Err() != nil:
-			return errors.New("shutting down")
-		case !l.Loaded():
-			return errors.New("limits are not loaded yet")
-		}
-		return store.ready()
-	}
-}
-
-// alive returns what /healthz asks: the error says why the process should be restarted.
-func alive(store store) func() error {
-	return func() error {
-		last := store.LastSweep()
-		since := time.Duration(store.clock().Now().Mono - last)
-		if last == 0 || since <= sweepTimeout { // 0: it has not started
-			return nil
-		}
-		return fmt.Errorf("the sweep over the accounts has not come round for %s",
-			since.Round(time.Second))
-	}
-}
-
-func (c *config) listen(flag, address string, log logr.Logger) (net.Listener, error) {
-	listener, err := server.Listen(address, c.maxConnections, log)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s %s is in use by another process; "+
-			"stop that, or choose another address", flag, address)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s %s cannot be listened on: %w", flag, address, err)
-	}
-	return listener, nil
 }
 
 // source loads the MailAccounts and follows their changes.

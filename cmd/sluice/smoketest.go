@@ -18,6 +18,7 @@ import (
 // it in the cluster.
 type smokeTest struct {
 	url     string
+	caFile  string
 	account string
 	token   string // the file that it is in
 	timeout time.Duration
@@ -42,6 +43,8 @@ are printed. It is an error if the first check is denied, or if an answer is no 
 	}
 	flags := command.Flags()
 	flags.StringVar(&s.url, "url", "http://localhost:8080", "where the HTTP API is")
+	flags.StringVar(&s.caFile, "ca-file", "",
+		"trust the certificates in this file (default: the system's)")
 	flags.StringVar(&s.account, "account", "", "the account, as NAMESPACE/NAME")
 	flags.StringVar(&s.token, "token-file", "",
 		"the file with the token that says who calls; read again while the test runs")
@@ -56,9 +59,7 @@ func (s *smokeTest) run(ctx context.Context) error {
 		return fmt.Errorf("--account must be NAMESPACE/NAME, not %q", s.account)
 	}
 	account := httpv1.Account{Namespace: namespace, Name: name}
-	client, err := sluice.New(s.url, sluice.Options{
-		TokenFile: s.token, UserAgent: "sluice-smoke-test",
-	})
+	client, err := s.client()
 	if err != nil {
 		return err
 	}
@@ -90,6 +91,18 @@ func (s *smokeTest) run(ctx context.Context) error {
 		Reservation: &decision.Reservation.ID,
 	})
 	return s.show("release", released, err)
+}
+
+func (s *smokeTest) client() (*sluice.Client, error) {
+	options := sluice.Options{TokenFile: s.token, UserAgent: "sluice-smoke-test"}
+	if s.caFile != "" {
+		transport, err := sluice.NewTransport(s.caFile)
+		if err != nil {
+			return nil, fmt.Errorf("--ca-file: %w", err)
+		}
+		options.Transport = transport
+	}
+	return sluice.New(s.url, options)
 }
 
 // wait asks for the account until it is served.

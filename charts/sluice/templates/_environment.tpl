@@ -11,6 +11,11 @@ SLUICE_ACCOUNTS: {why: the chart runs Sluice for the MailAccounts of the cluster
 SLUICE_HTTP_ADDRESS: {why: "the Service needs port 8080 of the pod; see service.port"}
 SLUICE_HEALTH_ADDRESS: {why: the probes need port 8081 of the pod}
 SLUICE_METRICS_ADDRESS: {why: the Service needs port 9090 of the pod}
+SLUICE_AUTH: {value: auth.type}
+SLUICE_AUTH_AUDIENCE: {value: auth.audience}
+SLUICE_TLS_CERT_FILE: {why: "the chart mounts a Secret for it; see tls.type"}
+SLUICE_TLS_KEY_FILE: {why: "the chart mounts a Secret for it; see tls.type"}
+SLUICE_TLS_MIN_VERSION: {value: tls.minVersion}
 SLUICE_SYNC: {value: store.sync}
 SLUICE_DATA_DIR: {why: "the volume of the journal is at {{ include "sluice.dataDir" . }}; see store.type"}
 SLUICE_REDIS_URL: {why: "the chart makes it of redis.host and its like; see store.type"}
