@@ -135,6 +135,7 @@ type benchSetup struct {
 	procs       int    // GOMAXPROCS of the server; 0 is 1
 	commits     bool   // commit each check
 	sync        string // of a journal
+	tls         bool   // encrypt the connections
 
 	redis  *redistest.Server // of evalsha and redis
 	prefix string            // of the keys of redis; a new one if empty
@@ -200,14 +201,15 @@ func startServer(b *testing.B, s benchSetup) *benched {
 		url = s.redis.URL()
 	}
 	prefix := cmp.Or(s.prefix, newBenchPrefix())
+	encrypted := "SLUICE_BENCH_TLS=" + strconv.FormatBool(s.tls)
 	server := startChild(b, "0", n, "GOMAXPROCS="+strconv.Itoa(max(1, s.procs)),
 		"SLUICE_BENCH_SERVER="+s.kind, "SLUICE_BENCH_DECISION="+s.decision,
 		"SLUICE_BENCH_SYNC="+s.sync, "SLUICE_BENCH_DIR="+b.TempDir(), "SLUICE_BENCH_REDIS="+url,
-		"SLUICE_BENCH_PREFIX="+prefix)
+		"SLUICE_BENCH_PREFIX="+prefix, encrypted)
 	address := server.line(b)
 	return &benched{
 		server: server, redis: s.redis,
-		loader: startChild(b, "1", n, "GOMAXPROCS=1", "SLUICE_BENCH_LOAD="+address,
+		loader: startChild(b, "1", n, "GOMAXPROCS=1", "SLUICE_BENCH_LOAD="+address, encrypted,
 			"SLUICE_BENCH_BATCH="+strconv.Itoa(max(1, s.batch)),
 			"SLUICE_BENCH_CONNECTIONS="+strconv.Itoa(cmp.Or(s.connections, 16)),
 			"SLUICE_BENCH_FIRST="+strconv.Itoa(s.first),

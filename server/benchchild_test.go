@@ -99,7 +99,7 @@ func benchServer(kind, decision string, accounts int) error {
 	if err != nil {
 		return err
 	}
-	go func() { _ = s.Serve(listener) }()
+	go func() { _ = s.Serve(benchListenTLS(listener)) }()
 	fmt.Println(listener.Addr())
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return s.Close()

@@ -21,7 +21,7 @@ import (
 func benchLoad(address string, accounts, batch, connections, first int, commits bool) error {
 	conns := make([]*benchConn, connections)
 	for i := range conns {
-		conn, err := net.Dial("tcp", address)
+		conn, err := benchDial(address)
 		if err != nil {
 			return err
 		}
