@@ -147,4 +147,3 @@ func (c *config) listen(flag, address string, log logr.Logger) (net.Listener, er
 	}
 	return listener, nil
 }
-
