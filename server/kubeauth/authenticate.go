@@ -131,7 +131,7 @@ func wait[T any](
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	if b.answers() {
+	if b.answers() && b.everAnswered() {
 		return none, shed
 	}
 	return none, problemUnavailable

@@ -38,6 +38,13 @@ func (b *breaker) answers() bool {
 	return !b.down && b.late.Load() == 0
 }
 
+// everAnswered reports whether a call has ever succeeded.
+func (b *breaker) everAnswered() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.good.IsZero()
+}
+
 // claim reports whether the one who asks may make a call.
 func (b *breaker) claim() bool {
 	b.mu.Lock()
