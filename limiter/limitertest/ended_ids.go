@@ -56,14 +56,11 @@ func (s suite) testG5EndedIDsAreRemembered(t *testing.T) {
 	var remembered []end
 	is := map[string]bool{}
 	var now limiter.Instant
-	many := 100_000
-	if testing.Short() {
-		many = 30_000 // of which more than 16,384 are different ids
-	}
+	const many = 40_000 // of which more than 16,384 are different ids
 	for _, phase := range []struct {
 		pace  time.Duration
 		steps int
-	}{{10 * time.Millisecond, many}, {time.Second, 20_000}, {5 * time.Minute, 100}} {
+	}{{10 * time.Millisecond, many}, {time.Second, 6_000}, {5 * time.Minute, 100}} {
 		for range phase.steps {
 			now.Mono += random.Int64N(int64(2 * phase.pace))
 			for len(remembered) > 0 &&

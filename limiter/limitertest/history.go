@@ -28,7 +28,7 @@ func (s suite) testG9MergingFreesLateNeverEarly(t *testing.T) {
 		}
 		return sums[len(sent)] - sums[n]
 	}
-	times := 300_000
+	times := 150_000
 	if testing.Short() {
 		times = 100_000
 	}
