@@ -41,6 +41,7 @@ func Run(ctx context.Context, config Config, progress Progress) (*Report, error)
 	defer client.CloseIdleConnections()
 	r := &run{
 		config: config, client: client, stats: newStats(),
+		//nolint:gosec // tells runs apart, and is no secret
 		idPrefix: fmt.Sprintf("bench-%08x-", rand.Uint32()),
 	}
 	if err := r.find(ctx); err != nil {

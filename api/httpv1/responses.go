@@ -40,6 +40,7 @@ func (t Time) appendText(b []byte) []byte {
 	// Package time formats RFC 3339 fast, but not with exactly three digits of a second.
 	b = t.UTC().AppendFormat(b, time.RFC3339)
 	millis := t.Nanosecond() / int(time.Millisecond)
+	//nolint:gosec // each is a digit
 	return append(b[:len(b)-1], '.',
 		byte('0'+millis/100), byte('0'+millis/10%10), byte('0'+millis%10), 'Z')
 }

@@ -56,7 +56,7 @@ func (r Retry) delay(n int, idempotent bool, f *failure) (time.Duration, bool) {
 	for range n - 1 {
 		longest = min(2*longest, r.MaxDelay)
 	}
-	random := rand.N(longest/2 + 1)
+	random := rand.N(longest/2 + 1) //nolint:gosec // spreads callers, and is no secret
 	if f.retryAfter > 0 {
 		return f.retryAfter + random, true
 	}

@@ -331,7 +331,7 @@ func readInfo(text string) map[string]string {
 // explain makes of what a server refuses what the operator may do.
 func explain(err error) error {
 	text := err.Error()
-	for begin, help := range map[string]string{
+	for begin, help := range map[string]string{ //nolint:gosec // no password, but how to set one
 		"WRONGPASS":            "check --redis-username-file and --redis-password-file, or the URL",
 		"NOAUTH":               "it wants a password: set --redis-password-file",
 		"NOPERM":               "the user may not do what Sluice needs: see examples/redis/users.acl",
