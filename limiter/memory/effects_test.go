@@ -315,6 +315,24 @@ func TestReplayKeepsTheBound(t *testing.T) {
 	}
 }
 
+// A cost is kept in 32 bits. One beyond them would be restored as another, and often as less.
+func TestRestoreTakesNoCostBeyondAll(t *testing.T) {
+	t.Parallel()
+	for cost, takes := range map[uint64]bool{
+		1: true, limiter.MaxCost: true, limiter.MaxCost + 1: false, 1<<32 + 1: false,
+	} {
+		image := []byte{0, 0, 0, 0, 1} // now, no stamps, no messages, none outstanding, one ended
+		image = hashID("a").AppendTo(image)
+		image = binary.AppendVarint(image, 0)
+		image = binary.AppendUvarint(image, cost)
+		image = append(image, 1) // its state
+		err := memory.New(memory.Options{}).OpenRecorded(nil).Restore(image)
+		if (err == nil) != takes {
+			t.Errorf("an ended id of cost %d is restored with the error %v", cost, err)
+		}
+	}
+}
+
 // FuzzRestore restores an account of any bytes. It then works, and has an image of its own.
 func FuzzRestore(f *testing.F) {
 	s := memory.New(memory.Options{HashID: hashID})

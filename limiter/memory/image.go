@@ -177,9 +177,9 @@ func (a *Account) restoreReservations(r *reader) {
 		a.reservations = newReservations()
 	}
 	for range ended {
-		id := r.id()
-		how := ending{at: a.now + r.varint(), cost: int32(r.uvarint()), state: state(r.byte())}
-		if r.failed || how.state > released {
+		id, at, cost := r.id(), a.now+r.varint(), r.uvarint()
+		how := ending{at: at, cost: int32(cost), state: state(r.byte())}
+		if r.failed || cost > limiter.MaxCost || how.state > released {
 			r.failed = true
 			return
 		}
