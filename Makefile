@@ -157,3 +157,8 @@ chart-test: ## Test the chart: unit tests, rendered manifests against the schema
 .PHONY: chart
 chart: ## Package the chart into dist
 	$(HELM4) package charts/sluice --destination dist
+
+.PHONY: sbom
+sbom: build ## Write the bill of materials of bin/sluice, dist/sluice.cdx.json, as CycloneDX
+	mkdir -p dist
+	go run ./hack/sbom -version v$(VERSION) -out dist/sluice.cdx.json bin/sluice
