@@ -158,6 +158,10 @@ chart-test: ## Test the chart: unit tests, rendered manifests against the schema
 chart: ## Package the chart into dist
 	$(HELM4) package charts/sluice --destination dist
 
+.PHONY: reproducible
+reproducible: ## Build the binary and the image twice, in two folders, and hold them to be the same
+	hack/reproducible
+
 .PHONY: sbom
 sbom: build ## Write the bill of materials of bin/sluice, dist/sluice.cdx.json, as CycloneDX
 	mkdir -p dist
