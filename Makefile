@@ -128,12 +128,17 @@ verify: ## Verify that everything generated is up to date
 	hack/verify
 
 .PHONY: lint
-lint: ## Lint the code, the API and the chart
+lint: ## Lint the code, the API and the chart, and look for known vulnerabilities
 	$(GOLANGCI_LINT) run --build-tags e2e,faults,scale ./...
 	$(KUBE_API_LINT) run --config .golangci-kal.yaml ./api/v1alpha1
 	for values in charts/sluice/ci/*-values.yaml; do \
 		$(HELM4) lint --strict charts/sluice --values $$values && $(HELM3) lint --strict charts/sluice --values $$values || exit 1; \
 	done
+	hack/vulncheck
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what the binary calls; GOVULNDB names a database
+	hack/vulncheck
 
 ##@ Ship
 
