@@ -6,6 +6,12 @@ CALLER_IMAGE ?= sluice-e2e-caller:$(VERSION)
 REDIS_IMAGE ?= sluice-e2e-redis:$(VERSION)
 DATA_DIR ?= .sluice
 STORE ?= journal
+# What a release is of, and where its image is.
+RELEASE_REPOSITORY ?= ghcr.io/sluice-mail/sluice
+RELEASE_IMAGE ?= $(RELEASE_REPOSITORY):$(VERSION)
+CHARTS ?= ghcr.io/sluice-mail/charts
+RELEASE_PLATFORMS = linux_amd64 linux_arm64 darwin_amd64 darwin_arm64
+RELEASE_BINARIES = $(addprefix dist/release/sluice_$(VERSION)_,$(RELEASE_PLATFORMS))
 
 # Tools are pinned in go.tools.mod. The path of a tool is its import path.
 tool = go tool -modfile=$(CURDIR)/go.tools.mod
@@ -18,6 +24,7 @@ KUBE_API_LINT = $(tool) golangci-lint-kube-api-linter
 HELM_DOCS = $(tool) helm-docs
 HELM_UNITTEST = $(tool) helm-unittest
 KUBECONFORM = $(tool) kubeconform
+ACTIONLINT = go -C hack/actionlint tool actionlint
 
 # Where the tests find kube-apiserver and etcd. Where it is not set, both are built here, once.
 ASSETS = $(CURDIR)/bin/controlplane
@@ -128,12 +135,13 @@ verify: ## Verify that everything generated is up to date
 	hack/verify
 
 .PHONY: lint
-lint: ## Lint the code, the API and the chart, and look for known vulnerabilities
+lint: ## Lint the code, the API, the chart and the workflows, and look for known vulnerabilities
 	$(GOLANGCI_LINT) run --build-tags e2e,faults,scale ./...
 	$(KUBE_API_LINT) run --config .golangci-kal.yaml ./api/v1alpha1
 	for values in charts/sluice/ci/*-values.yaml; do \
 		$(HELM4) lint --strict charts/sluice --values $$values && $(HELM3) lint --strict charts/sluice --values $$values || exit 1; \
 	done
+	$(ACTIONLINT) -shellcheck= -pyflakes=
 	hack/vulncheck
 
 .PHONY: vulncheck
@@ -171,3 +179,31 @@ reproducible: ## Build the binary and the image twice, in two folders, and hold 
 sbom: build ## Write the bill of materials of bin/sluice, dist/sluice.cdx.json, as CycloneDX
 	mkdir -p dist
 	go run ./hack/sbom -version v$(VERSION) -out dist/sluice.cdx.json bin/sluice
+
+.PHONY: install-yaml
+install-yaml: ## Write dist/install.yaml, all of Sluice for kubectl apply, with the image RELEASE_IMAGE
+	mkdir -p dist
+	hack/install-manifest $(RELEASE_IMAGE) >dist/install.yaml
+
+.PHONY: binaries
+binaries: $(RELEASE_BINARIES) ## Build the binaries of a release, for Linux and macOS, into dist/release
+
+.PHONY: $(RELEASE_BINARIES)
+$(RELEASE_BINARIES): dist/release/sluice_$(VERSION)_%:
+	GOOS=$(word 1,$(subst _, ,$*)) GOARCH=$(word 2,$(subst _, ,$*)) $(GO_BUILD) -o $@ ./cmd/sluice
+
+.PHONY: push-image
+push-image: binaries ## Push the image of a release, for all platforms, and write its digest to dist/image.digest
+	hack/release-image docker://$(RELEASE_REPOSITORY):$(VERSION) dist/image.digest \
+		$(filter dist/release/sluice_$(VERSION)_linux_%,$(RELEASE_BINARIES))
+
+.PHONY: release-files
+release-files: binaries ## Write all files of a release into dist/release, with their checksums
+	go run ./hack/sbom -version v$(VERSION) -out dist/release/sluice_$(VERSION).cdx.json $(RELEASE_BINARIES)
+	hack/install-manifest $(RELEASE_IMAGE) >dist/release/install.yaml
+	hack/release-chart $(RELEASE_REPOSITORY) $(VERSION) dist/release
+	cd dist/release && rm -f checksums.txt && sha256sum -- * >../checksums.txt && mv ../checksums.txt .
+
+.PHONY: push-chart
+push-chart: ## Push the chart of a release to CHARTS, and print its digest
+	$(HELM4) push dist/release/sluice-$(VERSION).tgz oci://$(CHARTS) 2>&1
