@@ -81,8 +81,21 @@ func (m *metrics) register(r prometheus.Registerer, a *Auth) {
 		return prometheus.NewGaugeFunc(
 			prometheus.GaugeOpts{Name: "sluice_auth_" + name, Help: help}, read)
 	}
+	available := func(b *breaker) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "sluice_auth_available",
+			Help: "1 if the API server answers reviews of a kind. " +
+				"0: what it said before is used, and what it did not say gets a 503.",
+			ConstLabels: prometheus.Labels{"kind": b.kind},
+		}, func() float64 {
+			if b.answers() {
+				return 1
+			}
+			return 0
+		})
+	}
 	r.MustRegister(m.vectors...)
-	r.MustRegister(
+	r.MustRegister(available(a.api.tokens.breaker), available(a.api.rights.breaker),
 		gauge("remembered_tokens", "Tokens that are remembered, good and refused.",
 			func() float64 { return float64(a.tokens.size()) }),
 		gauge("remembered_rights_bytes", "What is remembered of rights, in bytes, about.",

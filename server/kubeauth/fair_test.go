@@ -1,0 +1,152 @@
+package kubeauth_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/limiter"
+	"github.com/sluice-mail/sluice/server/kubeauth"
+)
+
+// flood uses random names without a pause, by many at a time, for as long as it is said.
+func (f *fakeAPI) flood(caller kubeauth.Caller, lasts time.Duration) (wait func()) {
+	var group sync.WaitGroup
+	var n atomic.Int64
+	end := time.Now().Add(lasts)
+	for range 500 {
+		group.Go(func() {
+			for time.Now().Before(end) {
+				_ = f.use(caller, "marketing", fmt.Sprintf("random-%d", n.Add(1)))
+				time.Sleep(50 * time.Millisecond)
+			}
+		})
+	}
+	return group.Wait
+}
+
+func TestFloodOfNamesByOneCaller(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeAPI) {
+		f.set(func() { f.latency = 2 * time.Millisecond })
+		f.allow("hostile", "marketing", "newsletter", true)
+		f.allow("dispatcher", "marketing", "newsletter", true)
+		hostile := f.mustAuthenticate(f.token("hostile"))
+		dispatcher := f.mustAuthenticate(f.token("dispatcher"))
+		for _, caller := range []kubeauth.Caller{hostile, dispatcher} {
+			if err := f.use(caller, "marketing", "newsletter"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wait := f.flood(hostile, time.Minute)
+		for i := range 55 {
+			time.Sleep(time.Second)
+			name := fmt.Sprintf("new-%d", i)
+			f.allow("dispatcher", "marketing", name, true)
+			var known, fresh, own error
+			took := took(func() {
+				known = f.use(dispatcher, "marketing", "newsletter")
+				fresh = f.use(dispatcher, "marketing", name)
+				own = f.use(hostile, "marketing", "newsletter")
+			})
+			if known != nil || fresh != nil || own != nil || took > 10*time.Millisecond {
+				t.Fatalf("after %d s: %v, %v, %v, and it took %s", i, known, fresh, own, took)
+			}
+		}
+		wait()
+		asked := 0
+		f.set(func() {
+			for q, n := range f.asked {
+				if q.user == hostile.User() {
+					asked += n
+				}
+			}
+		})
+		// Those who came last waited for 3 s.
+		if asked > 1000+100*64 {
+			t.Errorf("%d reviews for a hostile caller in a minute", asked)
+		}
+	})
+}
+
+// TestOwnQueueIsNoFaultOfTheAPIServer has a caller that tries to keep a right by waiting in its own
+// queue until it is revoked.
+func TestOwnQueueIsNoFaultOfTheAPIServer(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeAPI) {
+		f.set(func() { f.latency = 200 * time.Millisecond })
+		f.allow("hostile", "marketing", "newsletter", true)
+		hostile := f.mustAuthenticate(f.token("hostile"))
+		if err := f.use(hostile, "marketing", "newsletter"); err != nil {
+			t.Fatal(err)
+		}
+		f.allow("hostile", "marketing", "newsletter", false)
+		time.Sleep(5 * time.Minute)
+		wait := f.flood(hostile, time.Minute)
+		for range 50 {
+			time.Sleep(time.Second)
+			err := f.use(hostile, "marketing", "newsletter")
+			var p *httpv1.Problem
+			if !errors.As(err, &p) || p.Status != 403 && p.Status != 503 {
+				t.Errorf("the right is used on: %v", err)
+			}
+		}
+		wait()
+	})
+}
+
+func TestRightsByNameToManyAccounts(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeAPI) {
+		f.set(func() { f.latency = 2 * time.Millisecond })
+		calls := make([]limiter.Call, 10000)
+		for i := range calls {
+			name := fmt.Sprintf("account-%d", i)
+			calls[i].Key = limiter.Key{Namespace: "marketing", Name: name}
+			f.allow("dispatcher", "marketing", name, true)
+		}
+		dispatcher := f.mustAuthenticate(f.token("dispatcher"))
+		round := func() (refused int) {
+			for at := 0; at < len(calls); at += 1000 {
+				batch := calls[at : at+1000]
+				if took := took(func() {
+					f.AuthorizeCalls(t.Context(), dispatcher, "use", batch)
+				}); took > 4*time.Second {
+					t.Fatalf("a batch took %s", took)
+				}
+				for i := range batch {
+					if err := batch[i].Err; err != nil {
+						wantProblem(t, err, httpv1.Overloaded, "Try again")
+						batch[i].Err = nil
+						refused++
+					}
+				}
+			}
+			return refused
+		}
+		began := time.Now()
+		for round() > 0 {
+			if time.Since(began) > 2*time.Minute {
+				t.Fatal("the rights are not all known after 2 minutes")
+			}
+		}
+		// From now on none is asked about twice in 5 minutes, and no call waits or fails.
+		before := f.count(accessPath)
+		for range 600 {
+			if took := took(func() {
+				if n := round(); n > 0 {
+					t.Fatalf("%d calls were refused", n)
+				}
+			}); took != 0 {
+				t.Fatalf("a round took %s", took)
+			}
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if n := f.count(accessPath) - before; n > 3*10000 {
+			t.Errorf("%d reviews in 10 minutes", n)
+		}
+	})
+}

@@ -1,0 +1,139 @@
+package kubeauth_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+)
+
+// text returns the metrics of a registry that have a prefix, without histograms' buckets.
+func text(t *testing.T, registry *prometheus.Registry) string {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToText(&b, family); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
+}
+
+// TestWhatIsCountedAndLogged also wants no token in the metrics, the log and the problems.
+func TestWhatIsCountedAndLogged(t *testing.T) {
+	signingKey()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(15 * time.Second)
+		var lines []string
+		log := funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
+		registry := prometheus.NewPedanticRegistry()
+		f := newFakeAPI(t, log, registry)
+		f.allow("dispatcher", "marketing", "newsletter", true)
+		good, forged := f.token("dispatcher"), forge(f.token("dispatcher"))
+		stranger := edit(f.token("dispatcher"), 0, "kid", "unknown")
+		tokens := []string{good, forged, stranger, "garbage-garbage"}
+		var problems []string
+		call := func() {
+			for _, token := range tokens {
+				caller, err := f.Authenticate(t.Context(), token)
+				if err != nil {
+					problems = append(problems, err.Error())
+					continue
+				}
+				for _, name := range []string{"newsletter", "invoices"} {
+					if err := f.use(caller, "marketing", name); err != nil {
+						problems = append(problems, err.Error())
+					}
+				}
+			}
+		}
+		call()
+		call()
+		time.Sleep(6 * time.Minute)
+		for range 50 { // the API server comes and goes
+			f.set(func() { f.fault = status(503) })
+			for range 10 {
+				call()
+				time.Sleep(200 * time.Millisecond)
+			}
+			f.set(func() { f.fault = nil })
+			for range 10 {
+				call()
+				time.Sleep(200 * time.Millisecond)
+			}
+			time.Sleep(6 * time.Minute)
+		}
+		metrics := text(t, registry)
+		all := metrics + strings.Join(problems, "\n") + strings.Join(lines, "\n")
+		for _, token := range tokens {
+			for _, part := range strings.Split(token, ".") {
+				if strings.Contains(all, part) {
+					t.Errorf("%q is repeated", part)
+				}
+			}
+		}
+		// A line for each kind and for the keys when it begins, and one when it ends.
+		if n := len(lines); n < 50 || n > 6*50 {
+			t.Errorf("%d lines are logged: %s", n, strings.Join(lines, "\n"))
+		}
+		for _, want := range []string{
+			`sluice_auth_reviews_total{kind="token",result="allowed"}`,
+			`sluice_auth_reviews_total{kind="token",result="denied"}`,
+			`sluice_auth_reviews_total{kind="token",result="unavailable"}`,
+			`sluice_auth_reviews_total{kind="access",result="allowed"}`,
+			`sluice_auth_reviews_total{kind="access",result="denied"}`,
+			`sluice_auth_reviews_total{kind="access",result="unavailable"}`,
+			`sluice_auth_review_duration_seconds_count{kind="token"}`,
+			`sluice_auth_cache_lookups_total{kind="token",result="hit"}`,
+			`sluice_auth_cache_lookups_total{kind="token",result="miss"}`,
+			`sluice_auth_cache_lookups_total{kind="access",result="hit"}`,
+			`sluice_auth_cache_lookups_total{kind="access",result="miss"}`,
+			`sluice_auth_stale_total{kind="token"}`,
+			`sluice_auth_stale_total{kind="access"}`,
+			`sluice_auth_refused_tokens_total{reason="malformed"}`,
+			`sluice_auth_refused_tokens_total{reason="forged"}`,
+			`sluice_auth_available{kind="token"} 1`,
+			`sluice_auth_keys 1`,
+			`sluice_auth_subjects 1`,
+		} {
+			if !strings.Contains(metrics, want) || strings.Contains(metrics, want+" 0\n") {
+				t.Errorf("%s is missing, or 0", want)
+			}
+		}
+	})
+}
+
+func TestSeriesAreAlwaysTheSame(t *testing.T) {
+	signingKey()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(15 * time.Second)
+		registry := prometheus.NewPedanticRegistry()
+		f := newFakeAPI(t, funcr.New(func(string, string) {}, funcr.Options{}), registry)
+		series := func() (names []string) {
+			for line := range strings.Lines(text(t, registry)) {
+				names = append(names, line[:strings.LastIndex(line, " ")])
+			}
+			return names
+		}
+		before := series()
+		for i := range 100 {
+			caller := f.mustAuthenticate(f.token(fmt.Sprintf("dispatcher-%d", i)))
+			_ = f.use(caller, fmt.Sprintf("namespace-%d", i), "newsletter")
+			_, _ = f.Authenticate(t.Context(), forge(f.token("dispatcher")))
+		}
+		if diff := cmp.Diff(before, series()); diff != "" {
+			t.Errorf("-before +after:\n%s", diff)
+		}
+	})
+}
