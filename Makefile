@@ -86,14 +86,15 @@ prove: ## Prove the guarantees at length, with random calls, clocks, providers, 
 	go test ./server -count 1 -v -timeout 1h -prove.histories 50000 -run '^TestHistoriesAreLinearizable$$'
 
 .PHONY: bench
-bench: ## Run the benchmarks, each side by side with its reference, and sum them up with benchstat (40 minutes)
+bench: assets ## Run the benchmarks, each side by side with its reference, and sum them up with benchstat (40 minutes)
 	mkdir -p bin
 	go test ./limiter/memory -run '^$$' -bench . -skip 'Sweep|List|DeadlinesDue' -benchtime 1000000x -count 6 \
 		| tee bin/bench.txt
 	go test ./limiter/memory -run '^$$' -bench List -benchtime 20000x -count 6 | tee -a bin/bench.txt
 	go test ./limiter/memory -run '^$$' -bench Sweep -benchtime 3x -count 6 | tee -a bin/bench.txt
 	go test ./limiter/memory -run '^$$' -bench DeadlinesDue -benchtime 1x -count 2 | tee -a bin/bench.txt
-	go test ./server -run '^$$' -bench . -skip 'Journal|Shared|Replicas' -benchtime 200000x -count 6 | tee -a bin/bench.txt
+	go test ./server -run '^$$' -bench . -skip 'Journal|Shared|Replicas|Auth' -benchtime 200000x -count 6 | tee -a bin/bench.txt
+	go test ./server -run '^$$' -bench Auth -benchtime 200000x -count 6 | tee -a bin/bench.txt
 	go test ./server -run '^$$' -bench Journal -benchtime 60000x -count 6 | tee -a bin/bench.txt
 	go test ./server -run '^$$' -bench 'Shared|Replicas' -benchtime 60000x -count 6 | tee -a bin/bench.txt
 	go test ./limiter/redis -run '^$$' -bench . -skip Merge -benchtime 60000x -count 6 | tee -a bin/bench.txt

@@ -104,7 +104,7 @@ func BenchmarkReplicas(b *testing.B) {
 // startLoop starts a process that keeps core 0 busy from one line to the next.
 func startLoop(b *testing.B) *child {
 	b.Helper()
-	c := startChild(b, "0", "SLUICE_BENCH_SERVER=loop")
+	c := startChild(b, "0", nil, "SLUICE_BENCH_SERVER=loop")
 	b.Cleanup(func() {
 		_ = c.in.Close()
 		_ = c.cmd.Wait()

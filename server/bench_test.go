@@ -127,7 +127,7 @@ const benchSlice = 4_000
 
 // benchSetup says what is measured.
 type benchSetup struct {
-	kind        string // of the server: bare, memory, journal, evalsha or redis
+	kind        string // of the server: bare, memory, auth, journal, evalsha or redis
 	decision    string // of all checks: allow or deny
 	accounts    int
 	batch       int    // checks in a request; 0 is 1
@@ -141,6 +141,7 @@ type benchSetup struct {
 	prefix string            // of the keys of redis; a new one if empty
 	first  int               // the number of the load's first connection, which its ids begin with
 	warmUp int               // slices that are not measured; 0 is 1
+	env    []string          // more of the server and of the load
 }
 
 // compare gives b.N checks to each of two servers, and reports the metrics.
@@ -201,15 +202,15 @@ func startServer(b *testing.B, s benchSetup) *benched {
 		url = s.redis.URL()
 	}
 	prefix := cmp.Or(s.prefix, newBenchPrefix())
-	encrypted := "SLUICE_BENCH_TLS=" + strconv.FormatBool(s.tls)
-	server := startChild(b, "0", n, "GOMAXPROCS="+strconv.Itoa(max(1, s.procs)),
+	both := append(slices.Clone(s.env), n, "SLUICE_BENCH_TLS="+strconv.FormatBool(s.tls))
+	server := startChild(b, "0", both, "GOMAXPROCS="+strconv.Itoa(max(1, s.procs)),
 		"SLUICE_BENCH_SERVER="+s.kind, "SLUICE_BENCH_DECISION="+s.decision,
 		"SLUICE_BENCH_SYNC="+s.sync, "SLUICE_BENCH_DIR="+b.TempDir(), "SLUICE_BENCH_REDIS="+url,
-		"SLUICE_BENCH_PREFIX="+prefix, encrypted)
+		"SLUICE_BENCH_PREFIX="+prefix)
 	address := server.line(b)
 	return &benched{
 		server: server, redis: s.redis,
-		loader: startChild(b, "1", n, "GOMAXPROCS=1", "SLUICE_BENCH_LOAD="+address, encrypted,
+		loader: startChild(b, "1", both, "GOMAXPROCS=1", "SLUICE_BENCH_LOAD="+address,
 			"SLUICE_BENCH_BATCH="+strconv.Itoa(max(1, s.batch)),
 			"SLUICE_BENCH_CONNECTIONS="+strconv.Itoa(cmp.Or(s.connections, 16)),
 			"SLUICE_BENCH_FIRST="+strconv.Itoa(s.first),
@@ -218,14 +219,14 @@ func startServer(b *testing.B, s benchSetup) *benched {
 }
 
 // startChild runs this binary again, on one core. Without taskset it runs wherever there is room.
-func startChild(b *testing.B, core string, env ...string) *child {
+func startChild(b *testing.B, core string, env []string, more ...string) *child {
 	b.Helper()
 	args := []string{os.Args[0]}
 	if taskset, err := exec.LookPath("taskset"); err == nil {
 		args = append([]string{taskset, "-c", core}, args...)
 	}
 	c := &child{cmd: exec.Command(args[0], args[1:]...)}
-	c.cmd.Env = append(os.Environ(), env...)
+	c.cmd.Env = append(append(os.Environ(), env...), more...)
 	c.cmd.Stderr = os.Stderr
 	var err error
 	if c.in, err = c.cmd.StdinPipe(); err != nil {

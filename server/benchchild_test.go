@@ -123,7 +123,7 @@ func loop() {
 
 // benchStore returns the store in memory, with a journal, or the shared one.
 func benchStore(kind string) (store limiter.Store, clock limiter.Clock, done func(), err error) {
-	if kind == "memory" {
+	if kind == "memory" || kind == "auth" {
 		return memory.New(memory.Options{}), limiter.StartClock(), func() {}, nil
 	}
 	if kind == "redis" {
@@ -207,7 +207,9 @@ func decider(
 			}
 		}
 	}
-	return server.New(server.Options{Limiter: l, Clock: clock, Registry: prometheus.NewRegistry()})
+	return server.New(server.Options{
+		Limiter: l, Clock: clock, Registry: prometheus.NewRegistry(), Auth: benchAuth(),
+	})
 }
 
 // bare reads the body, and writes a constant of the size of a response.

@@ -57,7 +57,8 @@ func benchLoad(address string, accounts, batch, connections, first int, commits 
 // benchConn is a connection with prepared requests.
 type benchConn struct {
 	net.Conn
-	check, commit  *benchRequest // commit is nil if there are none
+	checks         []*benchRequest // one, or one for each token
+	commit         *benchRequest   // nil if there are none
 	answer         []byte
 	accounts, sent int
 	latencies      []time.Duration
@@ -78,15 +79,18 @@ const accountDigits, idDigits = "######", "@@@@@@@@@@@@"
 func newBenchConn(conn net.Conn, number, accounts, batch int, commits bool) *benchConn {
 	c := &benchConn{
 		Conn: conn, answer: make([]byte, 1<<20), accounts: accounts, sent: number * 1_000_000_000,
-		check: newBenchRequest("check", `"id":"mail-`+idDigits+`","ttlSeconds":1`, batch),
+	}
+	for _, header := range benchTokenHeaders() {
+		c.checks = append(c.checks,
+			newBenchRequest("check", header, `"id":"mail-`+idDigits+`","ttlSeconds":1`, batch))
 	}
 	if commits {
-		c.commit = newBenchRequest("commit", `"reservation":"mail-`+idDigits+`"`, batch)
+		c.commit = newBenchRequest("commit", "", `"reservation":"mail-`+idDigits+`"`, batch)
 	}
 	return c
 }
 
-func newBenchRequest(verb, fields string, batch int) *benchRequest {
+func newBenchRequest(verb, header, fields string, batch int) *benchRequest {
 	path := "/v1/accounts/marketing/newsletter-" + accountDigits + "/" + verb
 	body := "{" + fields + "}"
 	if batch > 1 {
@@ -95,7 +99,7 @@ func newBenchRequest(verb, fields string, batch int) *benchRequest {
 		body = `{"` + verb + `s":[` + strings.Repeat(item+",", batch-1) + item + `]}`
 	}
 	r := &benchRequest{text: []byte("POST " + path + " HTTP/1.1\r\nHost: sluice\r\n" +
-		"Content-Type: application/json\r\n" +
+		"Content-Type: application/json\r\n" + header +
 		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)}
 	for at, i := 0, 0; i < batch; i++ {
 		account := at + bytes.Index(r.text[at:], []byte(accountDigits))
@@ -113,7 +117,8 @@ func (c *benchConn) send(n int) error {
 	for range n {
 		first := c.sent
 		start := time.Now()
-		if err := c.exchange(c.check, first); err != nil {
+		check := c.checks[first%len(c.checks)]
+		if err := c.exchange(check, first); err != nil {
 			return err
 		}
 		c.latencies = append(c.latencies, time.Since(start))
@@ -122,7 +127,7 @@ func (c *benchConn) send(n int) error {
 				return err
 			}
 		}
-		c.sent += len(c.check.digits)
+		c.sent += len(check.digits)
 	}
 	return nil
 }

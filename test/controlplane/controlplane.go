@@ -41,13 +41,7 @@ func Run(m *testing.M) int {
 			"`make test` builds them and sets it")
 		return 1
 	}
-	environment := &envtest.Environment{
-		CRDInstallOptions: envtest.CRDInstallOptions{
-			Paths: []string{CRDs}, ErrorIfPathMissing: true,
-		},
-		ControlPlaneStartTimeout: time.Minute,
-		ControlPlaneStopTimeout:  time.Minute,
-	}
+	environment := newEnvironment()
 	config, err := environment.Start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "start the control plane:", err)
@@ -60,6 +54,34 @@ func Run(m *testing.M) int {
 		return 1
 	}
 	return code
+}
+
+// Start starts a control plane that knows MailAccounts, until the test or benchmark ends. It is for
+// packages whose other tests need none.
+func Start(t testing.TB) *rest.Config {
+	t.Helper()
+	environment := newEnvironment()
+	config, err := environment.Start()
+	if err != nil {
+		t.Fatalf("start the control plane: %v; KUBEBUILDER_ASSETS must name a folder with "+
+			"kube-apiserver and etcd", err)
+	}
+	t.Cleanup(func() {
+		if err := environment.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return config
+}
+
+func newEnvironment() *envtest.Environment {
+	return &envtest.Environment{
+		CRDInstallOptions: envtest.CRDInstallOptions{
+			Paths: []string{CRDs}, ErrorIfPathMissing: true,
+		},
+		ControlPlaneStartTimeout: time.Minute,
+		ControlPlaneStopTimeout:  time.Minute,
+	}
 }
 
 // Client returns a client that refuses unknown fields, as kubectl does.
