@@ -27,6 +27,7 @@ func TestChartAndProgramTakeTheSameValues(t *testing.T) {
 		"log.level":              "SLUICE_LOG_LEVEL",
 		"leaderElection.enabled": "SLUICE_LEADER_ELECT",
 		"store.sync":             "SLUICE_SYNC",
+		"tls.minVersion":         "SLUICE_TLS_MIN_VERSION",
 		"redis.timeout":          "SLUICE_REDIS_TIMEOUT",
 		"redis.prefix":           "SLUICE_REDIS_PREFIX",
 		"redis.waitReplicas":     "SLUICE_REDIS_WAIT_REPLICAS",
@@ -87,6 +88,8 @@ func TestChartAndProgramTakeTheSameValues(t *testing.T) {
 		{"store.sync", "Always", "", false},
 		{"store.sync", "never", "", false},
 		{"store.sync", "", `""`, false},
+		{"tls.minVersion", "1.2", `"1.2"`, true},
+		{"tls.minVersion", "1.1", `"1.1"`, false},
 		{"redis.timeout", "10ms", "", true},
 		{"redis.timeout", "10s", "", true},
 		{"redis.prefix", "mail.v2", "", true},
@@ -104,6 +107,9 @@ func TestChartAndProgramTakeTheSameValues(t *testing.T) {
 				args, environment = nil, map[string]string{
 					variable: test.setting, "SLUICE_DATA_DIR": "/var/lib/sluice",
 				}
+			}
+			if strings.HasPrefix(test.value, "tls.") {
+				environment["SLUICE_TLS_CERT_FILE"], environment["SLUICE_TLS_KEY_FILE"] = "c", "k"
 			}
 			if strings.HasPrefix(test.value, "redis.") {
 				args, environment = nil, map[string]string{
@@ -194,6 +200,9 @@ func fromChart(
 	command := []string{
 		"tool", "-modfile=../../go.tools.mod", "helm.sh/helm/v4/cmd/helm",
 		"template", "sluice", chart, "--values", values,
+	}
+	if strings.HasPrefix(value, "tls.") {
+		command = append(command, "--set", "tls.type=helm")
 	}
 	if strings.HasPrefix(value, "redis.") {
 		command = append(command, "--set", "store.type=redis,redis.host=valkey",

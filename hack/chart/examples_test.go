@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -59,5 +62,48 @@ func TestRedisExamplesGiveTheSameRights(t *testing.T) {
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("users.acl (-) and valkey-values.yaml (+) differ:\n%s", diff)
+	}
+}
+
+// The example of a dispatcher has a token as Sluice wants it, and the role that the chart makes.
+func TestDispatcherExample(t *testing.T) {
+	const dispatcher = "../../examples/dispatcher/"
+	var binding rbacv1.RoleBinding
+	var deployment appsv1.Deployment
+	var account corev1.ServiceAccount
+	for file, into := range map[string]any{
+		"rolebinding.yaml": &binding, "deployment.yaml": &deployment, "serviceaccount.yaml": &account,
+	} {
+		text, err := os.ReadFile(dispatcher + file)
+		if err == nil {
+			err = yaml.UnmarshalStrict(text, into)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+	}
+	pod := podSpec{
+		"the dispatcher", deployment.Spec.Template.ObjectMeta, deployment.Spec.Template.Spec,
+	}
+	if got := violations(t, pod); len(got) != 0 {
+		t.Errorf("it is not restricted: %s", strings.Join(got, "; "))
+	}
+	if got := render(t); !strings.Contains(string(got), "\n  name: "+binding.RoleRef.Name+"\n") {
+		t.Errorf("the chart makes no ClusterRole %s", binding.RoleRef.Name)
+	}
+	want := rbacv1.Subject{
+		Kind: "ServiceAccount", Name: pod.spec.ServiceAccountName, Namespace: deployment.Namespace,
+	}
+	if account.Name != want.Name || len(binding.Subjects) != 1 || binding.Subjects[0] != want {
+		t.Errorf("the RoleBinding is for %v, want %v", binding.Subjects, want)
+	}
+	var audience any
+	for _, volume := range pod.spec.Volumes {
+		if volume.Projected != nil {
+			audience = volume.Projected.Sources[0].ServiceAccountToken.Audience
+		}
+	}
+	if want := values(t)["auth"].(map[string]any)["audience"]; audience != want {
+		t.Errorf("its token is for %v, the chart wants %v", audience, want)
 	}
 }

@@ -26,12 +26,20 @@ var templates = []template{
 		write: role("and .Values.rbac.create .Values.leaderElection.enabled"),
 	},
 	{
+		from: "config/rbac/sender_role.yaml", to: "clusterrole-sender.yaml",
+		write: sharedRole(".Values.rbac.create"),
+	},
+	{
 		from: "config/rbac/viewer_role.yaml", to: "clusterrole-viewer.yaml",
-		write: role(".Values.rbac.create"),
+		write: sharedRole(".Values.rbac.create"),
 	},
 	{
 		from: "config/rbac/editor_role.yaml", to: "clusterrole-editor.yaml",
-		write: role(".Values.rbac.create"),
+		write: sharedRole(".Values.rbac.create"),
+	},
+	{
+		from: "config/rbac/metrics_reader_role.yaml", to: "clusterrole-metrics-reader.yaml",
+		write: sharedRole(".Values.rbac.create"),
 	},
 }
 

@@ -48,6 +48,16 @@ rules: # a comment on the rules
 	}
 }
 
+func TestARoleThatOthersBindHasOneName(t *testing.T) {
+	got, err := write(sharedRole("true"), viewer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "\n  name: sluice-viewer\n"; !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwithout%s", got, want)
+	}
+}
+
 func TestWhatCannotBeCopiedIsRefused(t *testing.T) {
 	for why, test := range map[string]struct {
 		old, now string

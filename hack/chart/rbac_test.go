@@ -48,8 +48,17 @@ func TestRolesAreNarrow(t *testing.T) {
 						t.Errorf("%s grants %q", file, word)
 					}
 				}
-				if len(rule.NonResourceURLs) > 0 {
-					t.Errorf("%s grants paths: %v", file, rule.NonResourceURLs)
+				for _, path := range rule.NonResourceURLs {
+					if path != "/metrics" || !slices.Equal(rule.Verbs, []string{"get"}) {
+						t.Errorf("%s grants the path %s: %v", file, path, rule.Verbs)
+					}
+				}
+				isSender := role.Name == "sluice-sender"
+				if slices.Contains(rule.Verbs, "use") != isSender {
+					t.Errorf("%s: only the sender may use accounts: %v", file, rule.Verbs)
+				}
+				if isSender && len(role.Labels) > 0 {
+					t.Errorf("%s may be a part of another role: %v", file, role.Labels)
 				}
 			}
 		}

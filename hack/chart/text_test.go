@@ -31,10 +31,10 @@ func TestTextStaysText(t *testing.T) {
 					}
 				}
 				for _, kind := range []string{
-					"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Deployment",
-					"HorizontalPodAutoscaler", "MailAccount", "NetworkPolicy",
+					"Certificate", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition",
+					"Deployment", "HorizontalPodAutoscaler", "MailAccount", "NetworkPolicy",
 					"PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "Role", "RoleBinding",
-					"Service", "ServiceAccount", "StatefulSet",
+					"Secret", "Service", "ServiceAccount", "ServiceMonitor", "StatefulSet",
 				} {
 					if !kinds[kind] {
 						t.Errorf("no %s was rendered", kind)
@@ -61,7 +61,7 @@ func isTyped(t *testing.T, document []byte, namespace string) string {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	object, err := scheme.Scheme.New(kind.GroupVersionKind())
-	if err != nil { // a CustomResourceDefinition or a MailAccount
+	if err != nil { // such as a CustomResourceDefinition
 		object = &metav1.PartialObjectMetadata{}
 	} else {
 		decoder.DisallowUnknownFields()

@@ -37,8 +37,19 @@ func crd(m *manifest) (string, error) {
 	return b.String() + spec + "{{- end }}\n", nil
 }
 
-// role returns the function that writes the template of a role, which is rendered on a condition.
+// role returns the function that writes the template of a role of Sluice's own, which is rendered
+// on a condition. It is called after the release.
 func role(condition string) func(*manifest) (string, error) {
+	return roleCalled(fullname, condition)
+}
+
+// sharedRole is role for one that others bind. Its name is the same in every cluster, so that what
+// they write needs to know nothing of the release.
+func sharedRole(condition string) func(*manifest) (string, error) {
+	return roleCalled(func(suffix string) string { return "sluice" + suffix }, condition)
+}
+
+func roleCalled(name func(suffix string) string, condition string) func(*manifest) (string, error) {
 	return func(m *manifest) (string, error) {
 		rules, err := m.only("rules")
 		if err != nil {
@@ -55,7 +66,7 @@ func role(condition string) func(*manifest) (string, error) {
 		var b strings.Builder
 		fmt.Fprintf(&b, "{{- if %s }}\n", condition)
 		fmt.Fprintf(&b, "apiVersion: %s\nkind: %s\nmetadata:\n", m.APIVersion, m.Kind)
-		fmt.Fprintf(&b, "  name: %s\n", fullname(suffix))
+		fmt.Fprintf(&b, "  name: %s\n", name(suffix))
 		if m.Metadata.Namespace != "" {
 			b.WriteString("  namespace: {{ .Release.Namespace | quote }}\n")
 		}

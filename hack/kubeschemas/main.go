@@ -46,6 +46,7 @@ var kinds = map[string]string{
 	"poddisruptionbudget-policy-v1":             "io.k8s.api.policy.v1.PodDisruptionBudget",
 	"role-rbac-v1":                              "io.k8s.api.rbac.v1.Role",
 	"rolebinding-rbac-v1":                       "io.k8s.api.rbac.v1.RoleBinding",
+	"secret-v1":                                 "io.k8s.api.core.v1.Secret",
 	"service-v1":                                "io.k8s.api.core.v1.Service",
 	"serviceaccount-v1":                         "io.k8s.api.core.v1.ServiceAccount",
 	"statefulset-apps-v1":                       "io.k8s.api.apps.v1.StatefulSet",

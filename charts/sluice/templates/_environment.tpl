@@ -51,6 +51,7 @@ SLUICE_TRUST_CLOCK: {why: "there is no journal that needs the clock; see store.t
 {{- if eq .Values.store.type "redis" }}
 {{- $env = merge (include "sluice.redisEnv" . | fromYaml) $env }}
 {{- end }}
+{{- $env = merge (include "sluice.authEnv" . | fromYaml) (include "sluice.tlsEnv" . | fromYaml) $env }}
 {{- with include "sluice.goMemoryLimit" . }}
 {{- $_ := set $env "GOMEMLIMIT" . }}
 {{- end }}

@@ -64,3 +64,10 @@ the release {{ .Release.Name }} in the namespace {{ .Release.Namespace }}
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* The annotations of what helm test needs before its pod. */}}
+{{- define "sluice.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: "-1"
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}

@@ -105,6 +105,7 @@ spec:
 {{- else if eq .Values.store.type "redis" }}
 {{- include "sluice.redisVolumeMounts" . }}
 {{- end }}
+{{- include "sluice.tlsVolumeMounts" . }}
 {{- end }}
 
 {{- define "sluice.volumes" -}}
@@ -113,4 +114,5 @@ spec:
 {{- else if eq .Values.store.type "redis" }}
 {{- include "sluice.redisVolumes" . }}
 {{- end }}
+{{- include "sluice.tlsVolumes" . }}
 {{- end }}
