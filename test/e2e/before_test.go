@@ -2,7 +2,10 @@
 
 package e2e
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // The chart as it was before: when Sluice was a Deployment (commit 4b42f6a), and when it remembered
 // in memory alone (commit bb3c3f8).
@@ -17,7 +20,7 @@ func testDeploymentBefore(t *testing.T) {
 	helm(t, "HELM3", releaseOf(t, deploymentChart, "install", "sluice", namespace)...)
 	kubectl(t, "get", "deployment", "-n", namespace, "sluice")
 	l := startLoad(t, "before")
-	helm(t, "HELM4", release(t, "upgrade")...)
+	upgradeToAuth(t)
 	l.waitFor(2)
 	if out := kubectl(t, "get", "deployments", "-n", namespace, "-o", "name"); out != "" {
 		t.Errorf("the upgrade left %s", out)
@@ -26,7 +29,7 @@ func testDeploymentBefore(t *testing.T) {
 	rollback(t)
 	l.waitFor(3)
 	kubectl(t, "get", "deployment", "-n", namespace, "sluice")
-	helm(t, "HELM4", release(t, "upgrade")...)
+	upgradeToAuth(t)
 	l.waitFor(4)
 	l.neverTwo()
 }
@@ -43,7 +46,7 @@ func testMemoryBefore(t *testing.T) {
 		t.Fatalf("the chart before made %s", out)
 	}
 	l := startLoad(t, "memory-before")
-	helm(t, "HELM4", release(t, "upgrade")...)
+	upgradeToAuth(t)
 	l.waitFor(2)
 	kept := spend(t, "kept-memory-before")
 	kill(t)
@@ -52,7 +55,7 @@ func testMemoryBefore(t *testing.T) {
 
 	rollback(t)
 	l.waitFor(4)
-	helm(t, "HELM4", release(t, "upgrade")...)
+	upgradeToAuth(t)
 	l.waitFor(5)
 	kept.check(t)
 	l.neverTwo()
@@ -63,4 +66,17 @@ func rollback(t *testing.T) {
 	t.Helper()
 	helm(t, "HELM4", "rollback", "sluice", "1", "--namespace", namespace,
 		"--wait", "--timeout", "2m")
+}
+
+// upgradeToAuth upgrades a release that asked nobody who calls. That is refused until somebody has
+// said that the callers have tokens.
+func upgradeToAuth(t *testing.T) {
+	t.Helper()
+	upgrade := append(strings.Fields(setting(t, "HELM4")), release(t, "upgrade")...)
+	if _, err := run(t, "", upgrade...); err == nil ||
+		!strings.Contains(err.Error(), "--set auth.type=kubernetes") ||
+		!strings.Contains(err.Error(), "--set auth.type=none") {
+		t.Fatalf("an upgrade from a release without auth was answered with %v, want the choice", err)
+	}
+	helm(t, "HELM4", release(t, "upgrade", "--set", "auth.type=kubernetes")...)
 }

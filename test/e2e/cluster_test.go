@@ -126,35 +126,6 @@ func within(t *testing.T, patience time.Duration, what string, ask func() error)
 	}
 }
 
-// startPod runs the caller in a pod of the restricted kind.
-func startPod(t *testing.T, name string, args ...string) {
-	t.Helper()
-	quoted, err := json.Marshal(args)
-	if err != nil {
-		t.Fatal(err)
-	}
-	must(t, fmt.Sprintf(`
-apiVersion: v1
-kind: Pod
-metadata: {name: %s, namespace: %s}
-spec:
-  restartPolicy: Never
-  automountServiceAccountToken: false
-  terminationGracePeriodSeconds: 1
-  securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
-  containers:
-  - name: caller
-    image: %s
-    imagePullPolicy: IfNotPresent
-    args: %s
-    securityContext:
-      allowPrivilegeEscalation: false
-      readOnlyRootFilesystem: true
-      capabilities: {drop: [ALL]}
-`, name, namespace, setting(t, "CALLER_IMAGE"), quoted), "kubectl", "apply", "-f", "-")
-	kubectl(t, "wait", "-n", namespace, "pod/"+name, "--for=condition=Ready", "--timeout=60s")
-}
-
 // lastLine reads the last line that a pod printed, as JSON. Without one it returns the zero value.
 func lastLine[T any](t *testing.T, pod string) (line T) {
 	t.Helper()
@@ -166,12 +137,6 @@ func lastLine[T any](t *testing.T, pod string) (line T) {
 		t.Fatalf("%v in %q", err, out)
 	}
 	return line
-}
-
-// inPod runs the caller in its pod.
-func inPod(t *testing.T, args ...string) string {
-	t.Helper()
-	return kubectl(t, append([]string{"exec", "-n", namespace, "caller", "--", "/caller"}, args...)...)
 }
 
 // call makes one call from the pod, for an account such as marketing/newsletter or for a batch, and
@@ -188,12 +153,18 @@ func callAt[T any](t *testing.T, url, verb, account, request string) (status int
 	if request != "" {
 		args = append(args, request)
 	}
-	code, text, _ := strings.Cut(inPod(t, args...), " ")
+	return answerOf[T](t, "caller", args...)
+}
+
+// answerOf reads the answer to one call of a pod.
+func answerOf[T any](t *testing.T, pod string, args ...string) (status int, answer T) {
+	t.Helper()
+	code, text, _ := strings.Cut(inPod(t, pod, args...), " ")
 	if _, err := fmt.Sscan(code, &status); err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal([]byte(text), &answer); err != nil {
-		t.Fatalf("%s %s answered %s %s", verb, account, code, text)
+		t.Fatalf("%v answered %s %s", args, code, text)
 	}
 	return status, answer
 }

@@ -16,7 +16,9 @@ import (
 // testLatency measures from the start of kubectl apply to the first answer about the account. It
 // asserts nothing but that there is one: docs/performance.md keeps the numbers.
 func testLatency(t *testing.T) {
-	client, err := sluice.New(forward(t), sluice.Options{Retry: sluice.Retry{MaxAttempts: 1}})
+	client, err := sluice.New(forward(t), sluice.Options{
+		Retry: sluice.Retry{MaxAttempts: 1}, TokenFile: tokenFile(t),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,7 @@ func TestSharedStore(t *testing.T) {
 	kubectl(t, "create", "namespace", namespace)
 	startRedis(t)
 	helm(t, "HELM4", release(t, "install", "--set", "persistence.enabled=false")...)
+	makeDispatcher(t)
 	startPod(t, "caller", "idle")
 	if !t.Run("from one pod with a journal to three with Redis", testFromJournal) {
 		sharedLogs(t)
@@ -59,6 +60,7 @@ func TestSharedStore(t *testing.T) {
 	helm(t, "HELM4", "uninstall", "sluice", "--namespace", namespace, "--wait")
 	kubectl(t, "delete", "crd", "mailaccounts.sluice.dev", "--timeout=60s")
 	kubectl(t, "delete", "namespace", namespace, "--timeout=180s")
+	removeDispatcher(t)
 	removeVolumes(t, redisClaim)
 }
 

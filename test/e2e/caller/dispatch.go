@@ -79,6 +79,7 @@ func newDispatcher(url string, i int) (*sluice.Client, error) {
 		AttemptTimeout: 5 * time.Second,
 		Transport:      ours{transport},
 		Retry:          sluice.Retry{MaxAttempts: 10_000, MaxDelay: 2 * time.Second},
+		TokenFile:      tokenFile(),
 	})
 }
 

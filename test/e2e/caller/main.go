@@ -97,7 +97,17 @@ func newClient(url string) (*sluice.Client, error) {
 		AttemptTimeout: 15 * time.Second,
 		Transport:      &http.Transport{DisableKeepAlives: true},
 		Retry:          sluice.Retry{MaxAttempts: 1},
+		TokenFile:      tokenFile(),
 	})
+}
+
+// tokenFile is where the pod's token is, or empty if it has none.
+func tokenFile() string {
+	const path = "/var/run/secrets/sluice/token"
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
 }
 
 // patient calls once it gets a connection.

@@ -41,6 +41,7 @@ func (r *replicas) run(ctx context.Context, url, account string) error {
 				AttemptTimeout: 5 * time.Second,
 				Transport:      transport,
 				Retry:          sluice.Retry{MaxAttempts: 1},
+				TokenFile:      tokenFile(),
 			})
 			if err != nil {
 				return err
