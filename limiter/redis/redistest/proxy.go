@@ -117,6 +117,16 @@ func (p *Proxy) Silence() {
 	})
 }
 
+// Orphan makes black holes of the connections that are there. New ones work: so looks a network
+// device that has forgotten its connections.
+func (p *Proxy) Orphan() {
+	p.change(func() {
+		for c := range p.pairs {
+			c.spoiled = true
+		}
+	})
+}
+
 // Cut closes all connections. New ones are accepted.
 func (p *Proxy) Cut() {
 	p.change(func() {
