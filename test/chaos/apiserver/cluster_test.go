@@ -42,17 +42,19 @@ func run(m *testing.M) int {
 		return 1
 	}
 	admin = config
-	defer func() { _, _ = commandWith(manifests, "kubectl", "delete", "-f", "-", "--wait=false") }()
-	for _, c := range [][2]string{
-		{"kubectl apply -f config/crd/sluice.dev_mailaccounts.yaml", ""},
-		{"kubectl apply -f config/rbac/sender_role.yaml -f config/rbac/viewer_role.yaml " +
-			"-f config/rbac/metrics_reader_role.yaml", ""},
-		{"kubectl apply -f -", manifests},
-	} {
-		if _, err := commandWith(c[1], strings.Fields(c[0])...); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+	const files = "config/crd/sluice.dev_mailaccounts.yaml,config/rbac/sender_role.yaml," +
+		"config/rbac/metrics_reader_role.yaml"
+	defer func() {
+		_, _ = commandWith(manifests, "kubectl", "delete", "-f", "-", "--timeout=60s")
+		_, _ = command("kubectl", "delete", "-f", files, "--timeout=60s")
+	}()
+	if _, err := command("kubectl", "apply", "-f", files); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if _, err := commandWith(manifests, "kubectl", "apply", "-f", "-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	if prometheus, err = newToken(context.Background(), "prometheus", ""); err != nil {
 		fmt.Fprintln(os.Stderr, err)
