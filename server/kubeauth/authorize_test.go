@@ -175,6 +175,22 @@ func TestRightOfNamespaceIsAskedOnce(t *testing.T) {
 	f.wantCount(accessPath, 1)
 }
 
+func TestNamesThatNoAccountCanHaveAreNotAskedAbout(t *testing.T) {
+	f := newFixture(t)
+	home := f.namespace()
+	caller := f.caller(home, "dispatcher")
+	for i := range 10 {
+		name := fmt.Sprintf("Random_%d", i)
+		wantProblem(t, f.authorize(caller, "use", home, name), httpv1.Forbidden, name)
+		f.wantCount(accessPath, 1)
+	}
+	for i := range 10 {
+		name := fmt.Sprintf("Random_%d", i)
+		wantProblem(t, f.authorize(caller, "use", name, "newsletter"), httpv1.Forbidden, name)
+		f.wantCount(accessPath, 2) // and one about all namespaces
+	}
+}
+
 func TestPodsOfOneServiceAccountShareWhatIsKnown(t *testing.T) {
 	f := newFixture(t)
 	home := f.namespace()

@@ -33,8 +33,8 @@ func (f *fakeAPI) flood(caller kubeauth.Caller, lasts time.Duration) (wait func(
 func TestFloodOfNamesByOneCaller(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeAPI) {
 		f.set(func() { f.latency = 2 * time.Millisecond })
-		f.allow("hostile", "marketing", "newsletter", true)
-		f.allow("dispatcher", "marketing", "newsletter", true)
+		f.allow("hostile", "newsletter", true)
+		f.allow("dispatcher", "newsletter", true)
 		hostile := f.mustAuthenticate(f.token("hostile"))
 		dispatcher := f.mustAuthenticate(f.token("dispatcher"))
 		for _, caller := range []kubeauth.Caller{hostile, dispatcher} {
@@ -46,7 +46,7 @@ func TestFloodOfNamesByOneCaller(t *testing.T) {
 		for i := range 55 {
 			time.Sleep(time.Second)
 			name := fmt.Sprintf("new-%d", i)
-			f.allow("dispatcher", "marketing", name, true)
+			f.allow("dispatcher", name, true)
 			var known, fresh, own error
 			took := took(func() {
 				known = f.use(dispatcher, "marketing", "newsletter")
@@ -78,12 +78,12 @@ func TestFloodOfNamesByOneCaller(t *testing.T) {
 func TestOwnQueueIsNoFaultOfTheAPIServer(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeAPI) {
 		f.set(func() { f.latency = 200 * time.Millisecond })
-		f.allow("hostile", "marketing", "newsletter", true)
+		f.allow("hostile", "newsletter", true)
 		hostile := f.mustAuthenticate(f.token("hostile"))
 		if err := f.use(hostile, "marketing", "newsletter"); err != nil {
 			t.Fatal(err)
 		}
-		f.allow("hostile", "marketing", "newsletter", false)
+		f.allow("hostile", "newsletter", false)
 		time.Sleep(5 * time.Minute)
 		wait := f.flood(hostile, time.Minute)
 		for range 50 {
@@ -105,7 +105,7 @@ func TestRightsByNameToManyAccounts(t *testing.T) {
 		for i := range calls {
 			name := fmt.Sprintf("account-%d", i)
 			calls[i].Key = limiter.Key{Namespace: "marketing", Name: name}
-			f.allow("dispatcher", "marketing", name, true)
+			f.allow("dispatcher", name, true)
 		}
 		dispatcher := f.mustAuthenticate(f.token("dispatcher"))
 		round := func() (refused int) {

@@ -198,9 +198,9 @@ func (f *fakeAPI) token(name string) string {
 	return token
 }
 
-// allow gives a right to use accounts.
-func (f *fakeAPI) allow(caller, namespace, name string, allowed bool) {
-	f.set(func() { f.rights[right{f.user(caller), "use", namespace, name}] = allowed })
+// allow gives a right to use an account of the namespace marketing, or takes it away.
+func (f *fakeAPI) allow(caller, name string, allowed bool) {
+	f.set(func() { f.rights[right{f.user(caller), "use", "marketing", name}] = allowed })
 }
 
 func (f *fakeAPI) mustAuthenticate(token string) kubeauth.Caller {

@@ -39,7 +39,7 @@ func TestWhatIsCountedAndLogged(t *testing.T) {
 		log := funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
 		registry := prometheus.NewPedanticRegistry()
 		f := newFakeAPI(t, log, registry)
-		f.allow("dispatcher", "marketing", "newsletter", true)
+		f.allow("dispatcher", "newsletter", true)
 		good, forged := f.token("dispatcher"), forge(f.token("dispatcher"))
 		stranger := edit(f.token("dispatcher"), 0, "kid", "unknown")
 		tokens := []string{good, forged, stranger, "garbage-garbage"}
@@ -77,7 +77,7 @@ func TestWhatIsCountedAndLogged(t *testing.T) {
 		metrics := text(t, registry)
 		all := metrics + strings.Join(problems, "\n") + strings.Join(lines, "\n")
 		for _, token := range tokens {
-			for _, part := range strings.Split(token, ".") {
+			for part := range strings.SplitSeq(token, ".") {
 				if strings.Contains(all, part) {
 					t.Errorf("%q is repeated", part)
 				}
@@ -110,6 +110,29 @@ func TestWhatIsCountedAndLogged(t *testing.T) {
 			if !strings.Contains(metrics, want) || strings.Contains(metrics, want+" 0\n") {
 				t.Errorf("%s is missing, or 0", want)
 			}
+		}
+	})
+}
+
+// TestAPIServerThatFlapsLogsLittle has one that fails every other call.
+func TestAPIServerThatFlapsLogsLittle(t *testing.T) {
+	signingKey()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(15 * time.Second)
+		lines := 0
+		log := funcr.New(func(string, string) { lines++ }, funcr.Options{})
+		f := newFakeAPI(t, log, nil)
+		f.mustAuthenticate(f.token("dispatcher"))
+		for i := range 100 {
+			f.set(func() { f.fault = nil })
+			if i%2 == 0 {
+				f.set(func() { f.fault = status(503) })
+			}
+			_, _ = f.Authenticate(t.Context(), f.token("dispatcher"))
+			time.Sleep(time.Second)
+		}
+		if lines < 10 || lines > 20 {
+			t.Errorf("%d lines in 100 s", lines)
 		}
 	})
 }

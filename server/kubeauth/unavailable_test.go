@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-mail/sluice/api/httpv1"
 )
 
-// TestAPIServerFails has an API server that fails at once, in each way, for longer than what it said
-// may be used.
+// TestAPIServerFails has one that fails at once, in each way, for longer than what it said may be
+// used.
 func TestAPIServerFails(t *testing.T) {
 	for name, fault := range map[string]func(*http.Request) (*http.Response, error){
 		"nobody listens": func(*http.Request) (*http.Response, error) {
@@ -26,7 +26,7 @@ func TestAPIServerFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *fakeAPI) {
-				f.allow("dispatcher", "marketing", "newsletter", true)
+				f.allow("dispatcher", "newsletter", true)
 				token := f.token("dispatcher")
 				caller := f.mustAuthenticate(token)
 				if err := f.use(caller, "marketing", "newsletter"); err != nil {
@@ -97,7 +97,7 @@ func TestForgedTokenIsRefusedWhileTheAPIServerIsAway(t *testing.T) {
 // TestAPIServerHangs has one that takes calls and never answers.
 func TestAPIServerHangs(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeAPI) {
-		f.allow("dispatcher", "marketing", "", true)
+		f.allow("dispatcher", "", true)
 		token := f.token("dispatcher")
 		caller := f.mustAuthenticate(token)
 		if err := f.use(caller, "marketing", "newsletter"); err != nil {
@@ -157,7 +157,7 @@ func TestAPIServerHangs(t *testing.T) {
 
 func TestAnAPIServerThatIsAwayIsAskedOnceASecond(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeAPI) {
-		f.allow("dispatcher", "marketing", "", true)
+		f.allow("dispatcher", "", true)
 		token := f.token("dispatcher")
 		caller := f.mustAuthenticate(token)
 		_ = f.use(caller, "marketing", "newsletter")
@@ -182,7 +182,7 @@ func TestAnAPIServerThatIsAwayIsAskedOnceASecond(t *testing.T) {
 
 func TestCallerWhoGivesUpFailsNoOther(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeAPI) {
-		f.allow("dispatcher", "marketing", "", true)
+		f.allow("dispatcher", "", true)
 		f.set(func() { f.latency = time.Second })
 		token := f.token("dispatcher")
 		gone, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -207,7 +207,7 @@ func TestCallerWhoGivesUpFailsNoOther(t *testing.T) {
 // TestAPIServerTakesFiveSeconds has callers that nobody may keep waiting, as they called before.
 func TestAPIServerTakesFiveSeconds(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fakeAPI) {
-		f.allow("dispatcher", "marketing", "newsletter", true)
+		f.allow("dispatcher", "newsletter", true)
 		token := f.token("dispatcher")
 		caller := f.mustAuthenticate(token)
 		if err := f.use(caller, "marketing", "newsletter"); err != nil {
@@ -246,7 +246,7 @@ func TestWhatIsRevokedEndsInTime(t *testing.T) {
 			time.Second, 83 * time.Second, 109 * time.Second, 226 * time.Second, 299 * time.Second,
 		} {
 			inBubble(t, func(t *testing.T, f *fakeAPI) {
-				f.allow("dispatcher", "marketing", "newsletter", true)
+				f.allow("dispatcher", "newsletter", true)
 				token := f.token("dispatcher")
 				caller := f.mustAuthenticate(token)
 				if err := f.use(caller, "marketing", "newsletter"); err != nil {
@@ -264,7 +264,7 @@ func TestWhatIsRevokedEndsInTime(t *testing.T) {
 					time.Sleep(time.Second)
 				}
 				f.set(func() { f.deleted[f.user("dispatcher")] = true })
-				f.allow("dispatcher", "marketing", "newsletter", false)
+				f.allow("dispatcher", "newsletter", false)
 				began := time.Now()
 				var tokenFor, rightFor time.Duration
 				for time.Since(began) < 10*time.Minute {
