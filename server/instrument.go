@@ -50,24 +50,18 @@ func (s *Server) problem(q *request, err error) *httpv1.Problem {
 // logRequest writes the one line of a failed or slow request. A request that failed with an
 // internal error has its line already.
 func (s *Server) logRequest(x *exchange, took time.Duration) {
-	operation, p := x.request.operation, x.response.problem
+	kind, message, p := "slow", "request was slow", x.response.problem
+	if p != nil {
+		kind, message = p.Type, "request failed"
+	}
+	if x.response.status == http.StatusInternalServerError ||
+		!s.log.admits(x.request.operation, kind) {
+		return
+	}
 	fields := append(requestFields(&x.request),
 		"status", x.response.status, "duration", took.String())
-	switch {
-	case p == nil:
-		s.log.info(operation, "slow", "request was slow", fields...)
-	case p.Status != http.StatusInternalServerError:
-		fields = append(fields, "problem", p.Type, "detail", p.Detail)
-		s.log.info(operation, p.Type, "request failed", fields...)
+	if p != nil {
+		fields = append(fields, "problem", p.Type, "detail", masked(p.Detail))
 	}
-}
-
-// requestFields are the fields of a log line that say which request it is about.
-func requestFields(q *request) []any {
-	r := q.http
-	return []any{
-		"operation", q.operation,
-		"method", httpv1.Excerpt(r.Method), "path", httpv1.Excerpt(r.URL.EscapedPath()),
-		"client", r.RemoteAddr, "userAgent", httpv1.Excerpt(r.UserAgent()),
-	}
+	s.log.logger.Info(message, fields...)
 }

@@ -28,7 +28,7 @@ func (a *api) logged() (lines []map[string]any) {
 		if err := json.Unmarshal([]byte(<-a.log), &line); err != nil {
 			a.t.Fatal(err)
 		}
-		for _, name := range []string{"logger", "duration", "userAgent"} {
+		for _, name := range []string{"logger", "duration"} {
 			if _, ok := line[name]; !ok {
 				a.t.Errorf("a line without %s: %v", name, line)
 			}
@@ -41,14 +41,18 @@ func (a *api) logged() (lines []map[string]any) {
 
 func TestLog(t *testing.T) {
 	line := func(
-		operation, method, path string, status float64, problem, detail string,
+		operation, method, account string, status float64, problem, detail string,
 	) []map[string]any {
-		return []map[string]any{{
+		fields := map[string]any{
 			"level": 0., "msg": "request failed", "operation": operation, "method": method,
-			"path": path, "status": status,
+			"status": status,
 			"client": "192.0.2.1:1234", "problem": "https://sluice.dev/problems/" + problem,
 			"detail": detail,
-		}}
+		}
+		if account != "" {
+			fields["account"] = account
+		}
+		return []map[string]any{fields}
 	}
 	const check = "/v1/accounts/marketing/newsletter/check"
 	for name, c := range map[string]struct {
@@ -58,12 +62,23 @@ func TestLog(t *testing.T) {
 		"a success is not logged": {request{}.to(check), nil},
 		"nor is a denial":         {request{}.to("/v1/accounts/marketing/suspended/check"), nil},
 		"a failure is": {request{body: `{"cost":0}`}.to(check),
-			line("check", "POST", check, 422, "invalid-field",
+			line("check", "POST", "marketing/newsletter", 422, "invalid-field",
 				"cost must be an integer from 1 to 2147483647.")},
-		"an unknown path, as it came": {request{method: "GET"}.to("/v1/%0d%0aforged"),
-			line("unknown", "GET", "/v1/%0d%0aforged", 404, "path-not-found", pathHint)},
+		"an unknown path, which is left out": {request{method: "GET"}.to("/v1/%0d%0aforged"),
+			line("unknown", "GET", "", 404, "path-not-found", pathHint)},
 		"a wrong method": {request{method: "PUT"}.to(check),
-			line("unknown", "PUT", check, 405, "method-not-allowed", "Use POST here.")},
+			line("unknown", "PUT", "marketing/newsletter", 405, "method-not-allowed",
+				"Use POST here.")},
+		"a made-up method": {request{method: "STEAL"}.to(check),
+			line("unknown", "other", "marketing/newsletter", 405, "method-not-allowed",
+				"Use POST here.")},
+		"an account that no MailAccount can be": {
+			request{}.to("/v1/accounts/marketing/joe@example.com/check"),
+			line("check", "POST", "", 404, "account-not-found",
+				"Check the namespace and the name, or create the MailAccount.")},
+		"a field that is not known": {request{body: `{"costs":1}`}.to(check),
+			line("check", "POST", "marketing/newsletter", 400, "malformed-request",
+				`there is no field "…"; the fields are id, cost and ttlSeconds (at byte 8).`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newBubble(t, limiter.Policy{}, setup{})

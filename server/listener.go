@@ -66,8 +66,10 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	c := &limitedConn{TCPConn: tcp, listener: l}
 	c.heard.Store(l.accepted.Add(1))
 	if victim := l.add(c); victim != nil {
-		l.log.info("", "connection limit", "closed the connection that was silent the longest",
-			"client", victim.RemoteAddr().String(), "max-connections", l.limit)
+		if l.log.admits("", "connection limit") {
+			l.log.logger.Info("closed the connection that was silent the longest",
+				"client", victim.RemoteAddr().String(), "max-connections", l.limit)
+		}
 		_ = victim.Close()
 	}
 	return c, nil

@@ -44,11 +44,11 @@ func newLimitedLog(logger logr.Logger) *limitedLog {
 	return &limitedLog{logger: logger, windows: map[lineKind]*lineWindow{}}
 }
 
-// info logs a line, or counts it.
-func (l *limitedLog) info(operation, kind, message string, fields ...any) {
-	if _, logs := l.count(lineKind{operation, kind, false}, ""); logs {
-		l.logger.Info(message, fields...)
-	}
+// admits counts a line that is no error, and reports whether it is to be logged. Only then is it
+// worth making.
+func (l *limitedLog) admits(operation, kind string) bool {
+	_, logs := l.count(lineKind{operation, kind, false}, "")
+	return logs
 }
 
 // internal logs an error that nobody expected, and returns the id of its line. If the line is left
@@ -106,7 +106,9 @@ const leftOutLines = "lines were left out of the log"
 
 // Write logs a message of net/http: a *limitedLog is the output of an http.Server's ErrorLog.
 func (l *limitedLog) Write(text []byte) (int, error) {
-	message := strings.TrimSpace(string(text[:min(len(text), maxErrorText)]))
-	l.info("", "net/http", strings.ToValidUTF8(message, ""))
+	if l.admits("", "net/http") {
+		message := strings.TrimSpace(string(text[:min(len(text), maxErrorText)]))
+		l.logger.Info(masked(strings.ToValidUTF8(message, "")))
+	}
 	return len(text), nil
 }

@@ -42,10 +42,10 @@ func (in inputs) refuse(name, pattern string) error {
 		return malformed("The query cannot have %q: it is a part of the path.", name)
 	case len(in.query) > 0:
 		last := len(in.query) - 1
-		return malformed("There is no parameter %q; the parameters are %s and %s.",
-			httpv1.Excerpt(name), strings.Join(in.query[:last], ", "), in.query[last])
+		return malformed("There is no parameter %s; the parameters are %s and %s.",
+			httpv1.Named(name), strings.Join(in.query[:last], ", "), in.query[last])
 	}
-	return malformed("There is no parameter %q: this call takes none.", httpv1.Excerpt(name))
+	return malformed("There is no parameter %s: this call takes none.", httpv1.Named(name))
 }
 
 func malformed(format string, args ...any) error {
@@ -73,11 +73,11 @@ func parseQuery(raw string) (parameters []parameter, err error) {
 			p.value, err = url.QueryUnescape(value)
 		}
 		if err != nil {
-			return nil, malformed("The query cannot be read: %s.", httpv1.Excerpt(err.Error()))
+			return nil, malformed("The query cannot be read: after %% come two hexadecimal digits.")
 		}
 		same := func(other parameter) bool { return other.name == p.name }
 		if slices.ContainsFunc(parameters, same) {
-			return nil, malformed("The parameter %q comes twice.", httpv1.Excerpt(p.name))
+			return nil, malformed("The parameter %s comes twice.", httpv1.Named(p.name))
 		}
 		parameters = append(parameters, p)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
@@ -71,8 +72,7 @@ func (s *Server) readBody(q *request, limit int) ([]byte, error) {
 		}
 		q.unread = false
 		if err != io.EOF { //nolint:errorlint // a Reader returns io.EOF itself
-			return nil, malformed("The body could not be read to its end: %s.",
-				httpv1.Excerpt(err.Error()))
+			return nil, malformed("The body could not be read to its end: %s.", whyUnread(err))
 		}
 		if len(q.body) > 0 && !isJSON(q.http.Header) {
 			return nil, errMediaType
@@ -94,6 +94,17 @@ func (q *request) grow(bodies *budget, announced int64, limit int) bool {
 	}
 	q.body = append(make([]byte, 0, size), q.body...)
 	return true
+}
+
+// whyUnread says why a body could not be read. Errors of net/http may quote what was sent.
+func whyUnread(err error) string {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "it ends early"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "it takes too long"
+	}
+	return "it is not sent as HTTP says"
 }
 
 func tooLarge(limit int) error {

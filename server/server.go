@@ -30,6 +30,7 @@
 //   - budget.go: how much memory all requests together may hold.
 //   - metrics.go: what is counted.
 //   - log.go: the log, which leaves out lines where there are many alike.
+//   - logfields.go: what a line of the log says of a request.
 //   - health.go: /healthz and /readyz.
 package server
 

@@ -26,3 +26,22 @@ func Excerpt(s string) string {
 	}
 	return s
 }
+
+// maxWord is how many letters a word of a caller may have to be repeated to it.
+const maxWord = 24
+
+// Named returns a name that a caller made up, to be told what is wrong with it: in double quotes if
+// it is a word, and otherwise without repeating it. What is no word may be a token, an id or a mail
+// address in the wrong place, and problems end up in the logs of callers.
+func Named(name string) string {
+	for i := range len(name) {
+		c := name[i] | 0x20
+		if (c < 'a' || c > 'z') && name[i] != '_' {
+			return "of that name"
+		}
+	}
+	if len(name) > maxWord {
+		return "of that name"
+	}
+	return `"` + name + `"`
+}

@@ -94,7 +94,13 @@ func TestDecodeRefuses(t *testing.T) {
 		"UTF-32": {"\x00\x00\x00{\x00\x00\x00}", "the body is UTF-16 or UTF-32; send UTF-8"},
 		"a very long name": {
 			`{"` + strings.Repeat("é", 5000) + `":1}`,
-			`no field "` + strings.Repeat("é", 100) + `…"; the fields are`,
+			`there is no field of that name; the fields are`,
+		},
+		"a mail address for a name": {
+			`{"joe@example.com":1}`, `there is no field of that name; the fields are`,
+		},
+		"a token for a name": {
+			`{"eyJhbGciOiJSUzI1NiJ9.e30.c2ln":1}`, `there is no field of that name; the fields are`,
 		},
 		"a leading zero":    {`{"cost":01}`, "not a number"},
 		"a sign alone":      {`{"cost":-}`, "not a number"},

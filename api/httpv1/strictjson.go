@@ -83,8 +83,8 @@ func (r *reader) object(fields []field) error {
 		}
 		f := find(fields, name)
 		if f == nil {
-			return r.fail("there is no field %q; the fields are %s",
-				Excerpt(string(name)), names(fields))
+			return r.fail("there is no field %s; the fields are %s",
+				Named(string(name)), names(fields))
 		}
 		if f.seen {
 			return r.fail("the field %q comes twice", f.name)
