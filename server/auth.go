@@ -61,11 +61,15 @@ func (s *Server) authorize(q *request, verb string, account limiter.Key) error {
 	return s.auth.Authorize(q.http.Context(), q.caller, verb, account)
 }
 
-// authorizeCalls sets the error of each call whose account the caller has no right to.
-func (s *Server) authorizeCalls(q *request, verb string, calls []limiter.Call) {
-	if s.auth != nil {
-		s.auth.AuthorizeCalls(q.http.Context(), q.caller, verb, calls)
+// authorizeCalls sets the error of each call whose account the caller has no right to. That may
+// take seconds, so the request keeps no place from others meanwhile.
+func (s *Server) authorizeCalls(q *request, verb string, calls []limiter.Call) error {
+	if s.auth == nil {
+		return nil
 	}
+	q.leave()
+	s.auth.AuthorizeCalls(q.http.Context(), q.caller, verb, calls)
+	return q.admit()
 }
 
 // bearerToken returns the one bearer token of a request.
@@ -90,12 +94,16 @@ func bearerToken(h http.Header) (string, error) {
 }
 
 // needing returns an endpoint that a caller needs a right to: to the account that the path names.
+// Only who has it takes a place among the requests in flight.
 func needing(verb string, serve endpoint) endpoint {
 	return func(s *Server, q *request, r *response) error {
 		if err := s.authenticate(q); err != nil {
 			return err
 		}
 		if err := s.authorize(q, verb, q.account); err != nil {
+			return err
+		}
+		if err := q.enter(); err != nil {
 			return err
 		}
 		return serve(s, q, r)
@@ -106,6 +114,9 @@ func needing(verb string, serve endpoint) endpoint {
 func authenticated(serve endpoint) endpoint {
 	return func(s *Server, q *request, r *response) error {
 		if err := s.authenticate(q); err != nil {
+			return err
+		}
+		if err := q.enter(); err != nil {
 			return err
 		}
 		return serve(s, q, r)

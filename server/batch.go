@@ -84,7 +84,9 @@ func (s *Server) callAll(
 	for i := range calls {
 		read(i, &calls[i])
 	}
-	s.authorizeCalls(q, verbUse, calls)
+	if err := s.authorizeCalls(q, verbUse, calls); err != nil {
+		return err
+	}
 	now := s.clock.Now()
 	if err := s.limiter.Do(q.http.Context(), now, calls); err != nil {
 		return err

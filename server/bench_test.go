@@ -134,6 +134,7 @@ type benchSetup struct {
 	connections int    // of the load; 0 is 16
 	procs       int    // GOMAXPROCS of the server; 0 is 1
 	commits     bool   // commit each check
+	sheds       bool   // checks, while others wait for a core
 	sync        string // of a journal
 	tls         bool   // encrypt the connections
 

@@ -46,6 +46,8 @@ func benchChild() (is bool) {
 		loop()
 	case kind != "":
 		err = benchServer(kind, os.Getenv("SLUICE_BENCH_DECISION"), number("SLUICE_BENCH_ACCOUNTS"))
+	case os.Getenv("SLUICE_BENCH_OVERLOAD") != "":
+		err = benchOverload(os.Getenv("SLUICE_BENCH_OVERLOAD"), number("SLUICE_BENCH_ACCOUNTS"))
 	case address != "":
 		err = benchLoad(address, number("SLUICE_BENCH_ACCOUNTS"), number("SLUICE_BENCH_BATCH"),
 			number("SLUICE_BENCH_CONNECTIONS"), number("SLUICE_BENCH_FIRST"),
@@ -207,9 +209,13 @@ func decider(
 			}
 		}
 	}
-	return server.New(server.Options{
+	s := server.New(server.Options{
 		Limiter: l, Clock: clock, Registry: prometheus.NewRegistry(), Auth: benchAuth(),
 	})
+	if os.Getenv("SLUICE_BENCH_SHEDS") != "true" {
+		s.AdmitAll() // their loads have as many connections as they like, and take no refusal
+	}
+	return s
 }
 
 // bare reads the body, and writes a constant of the size of a response.

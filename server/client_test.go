@@ -42,6 +42,7 @@ type api struct {
 type setup struct {
 	unloaded        bool
 	maxReservations int
+	maxInFlight     int
 	store           limiter.Store // nil: one in memory
 	auth            server.Auth   // nil: everybody may do everything
 	operation       string        // the operation that does first, first; it fails if that does
@@ -121,8 +122,8 @@ func (s setup) build(t *testing.T, p limiter.Policy) (*api, *server.Server) {
 		Limiter:  a.limiter,
 		Clock:    limiter.StartClock(),
 		Auth:     s.auth,
-		Registry: a.registry,
-		Log:      funcr.NewJSON(func(line string) { a.log <- line }, funcr.Options{}),
+		Registry: a.registry, MaxInFlight: s.maxInFlight,
+		Log: funcr.NewJSON(func(line string) { a.log <- line }, funcr.Options{}),
 	}
 	if s.first != nil {
 		a.server = server.NewBefore(o, s.operation, s.first)

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"math"
 	"slices"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
@@ -71,3 +73,12 @@ func (s *Server) InFlight() (bodies, responses int64) {
 
 // After is after, for tests outside of the package.
 var After = after
+
+// Refusals returns what refuses a check when there are too many.
+func Refusals() (refuse func(context.Context)) {
+	p := newAdmission(1, newAdmissionMetrics(nil)).pools[checkPool]
+	return func(ctx context.Context) { _ = p.refuse(ctx) }
+}
+
+// AdmitAll has the server admit any number of checks that wait for a core.
+func (s *Server) AdmitAll() { s.admission.maxRunnable = math.MaxInt64 }

@@ -13,12 +13,14 @@ const slow = 250 * time.Millisecond
 
 // instrumented makes a serveFunc of an endpoint: it writes the response, counts and times it, and
 // logs it if it failed or was slow. It does not recover from a panic; see HTTPServer.
-func (s *Server) instrumented(operation string, serve endpoint, large bool) serveFunc {
+func (s *Server) instrumented(operation string, serve endpoint, pool *pool, large bool) serveFunc {
 	m := s.metrics.of(operation)
 	return func(w http.ResponseWriter, r *http.Request, account limiter.Key) {
 		start := time.Now()
 		x := newExchange(r, operation, account, large)
+		x.request.pool, x.request.large = pool, large
 		err := serve(s, &x.request, &x.response)
+		x.request.leave()
 		if err != nil {
 			x.response.fail(s.problem(&x.request, err))
 		}

@@ -150,6 +150,13 @@ func TestMetrics(t *testing.T) {
 		`sluice_batch_problems_total operation=releaseBatch problem=invalid-field`:         2,
 		`sluice_batch_problems_total operation=releaseBatch problem=reservation-not-found`: 1,
 
+		`sluice_http_in_flight pool=check`:  0,
+		`sluice_http_in_flight pool=end`:    0,
+		`sluice_http_in_flight pool=read`:   0,
+		`sluice_http_shed_total pool=check`: 0,
+		`sluice_http_shed_total pool=end`:   0,
+		`sluice_http_shed_total pool=read`:  0,
+
 		`sluice_http_requests_total code=200 operation=check`:        3,
 		`sluice_http_requests_total code=404 operation=check`:        1,
 		`sluice_http_requests_total code=422 operation=check`:        1,

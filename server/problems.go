@@ -48,6 +48,9 @@ var problems = []struct {
 		"Sluice cannot write down at the moment what it would allow: the disk of its journal is " +
 			"full, slow or broken, or its Redis cannot be relied on. " +
 			"Do not send; repeat the call with the same id in a second."},
+	{errInFlight, httpv1.Overloaded,
+		"Sluice has more requests than it can work on. " +
+			"Do not send; repeat the call with the same id in a second."},
 	{errBodies, httpv1.Overloaded,
 		"Sluice is receiving too many bytes of batches at a time. Ask again in a second; " +
 			"batches of up to 16 KiB and single calls need not wait."},

@@ -35,6 +35,9 @@ type request struct {
 	share     share       // of the budget for bodies
 	started   bool        // reading the body has begun
 	unread    bool        // the body may go on after what was read
+	pool      *pool       // that the request needs a place of, or nil
+	admitted  bool        // it has one
+	large     bool        // it, or its response, may be large
 }
 
 // decoder is a request of the API that can be read from JSON.
@@ -44,6 +47,9 @@ type decoder interface{ Decode(body []byte) error }
 func (s *Server) read(q *request, limit int, into decoder) error {
 	body, err := s.readBody(q, limit)
 	if err != nil {
+		return err
+	}
+	if err := q.admit(); err != nil {
 		return err
 	}
 	return into.Decode(body)

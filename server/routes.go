@@ -16,6 +16,7 @@ type route struct {
 	pattern string // as in openapi.yaml
 	serve   endpoint
 	inputs  inputs
+	pool    poolName
 	large   bool // bodies and responses may be large
 }
 
@@ -43,35 +44,35 @@ const (
 var routes = []route{
 	{
 		name: "check", method: http.MethodPost, pattern: accountPath + "/check",
-		serve: needing(verbUse, handle((*Server).check)), inputs: checkInputs,
+		serve: needing(verbUse, handle((*Server).check)), inputs: checkInputs, pool: checkPool,
 	},
 	{
 		name: "commit", method: http.MethodPost, pattern: accountPath + "/commit",
-		serve: needing(verbUse, handle((*Server).commit)), inputs: commitInputs,
+		serve: needing(verbUse, handle((*Server).commit)), inputs: commitInputs, pool: endPool,
 	},
 	{
 		name: "release", method: http.MethodPost, pattern: accountPath + "/release",
-		serve: needing(verbUse, handle((*Server).release)), inputs: releaseInputs,
+		serve: needing(verbUse, handle((*Server).release)), inputs: releaseInputs, pool: endPool,
 	},
 	{
 		name: "getAccount", method: http.MethodGet, pattern: accountPath,
-		serve: needing(verbGet, (*Server).usage),
+		serve: needing(verbGet, (*Server).usage), pool: readPool,
 	},
 	{
 		name: "checkBatch", method: http.MethodPost, pattern: "/v1/check",
-		serve: authenticated((*Server).checkBatch), inputs: checkBatchInputs, large: true,
+		serve: authenticated((*Server).checkBatch), inputs: checkBatchInputs, pool: checkPool, large: true,
 	},
 	{
 		name: "commitBatch", method: http.MethodPost, pattern: "/v1/commit",
-		serve: authenticated((*Server).commitBatch), inputs: commitBatchInputs, large: true,
+		serve: authenticated((*Server).commitBatch), inputs: commitBatchInputs, pool: endPool, large: true,
 	},
 	{
 		name: "releaseBatch", method: http.MethodPost, pattern: "/v1/release",
-		serve: authenticated((*Server).releaseBatch), inputs: releaseBatchInputs, large: true,
+		serve: authenticated((*Server).releaseBatch), inputs: releaseBatchInputs, pool: endPool, large: true,
 	},
 	{
 		name: "listAccounts", method: http.MethodGet, pattern: listPath,
-		serve: authenticated((*Server).list), inputs: listInputs, large: true,
+		serve: authenticated((*Server).list), inputs: listInputs, pool: readPool, large: true,
 	},
 	{
 		name: "getOpenAPI", method: http.MethodGet, pattern: "/openapi.yaml",
@@ -88,7 +89,7 @@ type serveFunc func(http.ResponseWriter, *http.Request, limiter.Key)
 // newRouter returns a router for these routes. It also serves the other methods of their paths, and
 // all other paths.
 func (s *Server) newRouter(routes []route) *router {
-	rt := &router{notFound: s.instrumented(unknown, pathNotFound, false)}
+	rt := &router{notFound: s.instrumented(unknown, pathNotFound, nil, false)}
 	allowed := map[string][]string{}
 	for _, r := range routes {
 		serve := r.serve
@@ -96,7 +97,7 @@ func (s *Server) newRouter(routes []route) *router {
 			serve = r.withoutQuery()
 		}
 		res := rt.at(r.pattern)
-		res.methods[r.method] = s.instrumented(r.name, serve, r.large)
+		res.methods[r.method] = s.instrumented(r.name, serve, s.admission.pools[r.pool], r.large)
 		allowed[r.pattern] = append(allowed[r.pattern], r.method)
 		if r.method == http.MethodGet {
 			res.methods[http.MethodHead] = res.methods[http.MethodGet]
@@ -106,7 +107,7 @@ func (s *Server) newRouter(routes []route) *router {
 	for pattern, methods := range allowed {
 		slices.Sort(methods)
 		refuse := methodNotAllowed(strings.Join(methods, ", "))
-		rt.at(pattern).otherMethod = s.instrumented(unknown, refuse, false)
+		rt.at(pattern).otherMethod = s.instrumented(unknown, refuse, nil, false)
 	}
 	return rt
 }

@@ -27,6 +27,7 @@
 //   - httpserver.go: the time and size limits of connections, and what a panic does.
 //   - listener.go: the limit on the number of connections.
 //   - tls.go: encrypts the connections.
+//   - inflight.go: how many requests are worked on at a time, and how others are refused.
 //   - budget.go: how much memory all requests together may hold.
 //   - metrics.go: what is counted.
 //   - log.go: the log, which leaves out lines where there are many alike.
@@ -59,6 +60,9 @@ type Options struct {
 	ReservationTTL time.Duration
 	// Auth decides who may call. Nil lets everybody do everything.
 	Auth Auth
+	// MaxInFlight is how many checks are worked on at a time, and how many commits and releases. 0
+	// means DefaultMaxInFlight.
+	MaxInFlight int
 	// Registry gets the metrics. It may be nil.
 	Registry prometheus.Registerer
 	// Log gets a line for each failed or slow request, or a count of them where there are many
@@ -76,6 +80,8 @@ type Server struct {
 	metrics *metrics
 	log     *limitedLog
 	router  *router
+	// What is worked on at a time.
+	admission *admission
 	// What the requests in flight may hold in memory, all together.
 	bodies, responses *budget
 }
@@ -84,6 +90,9 @@ type Server struct {
 func New(o Options) *Server {
 	if o.ReservationTTL == 0 {
 		o.ReservationTTL = DefaultReservationTTL
+	}
+	if o.MaxInFlight == 0 {
+		o.MaxInFlight = DefaultMaxInFlight
 	}
 	if o.Clock == (limiter.Clock{}) {
 		o.Clock = limiter.StartClock()
@@ -96,6 +105,7 @@ func New(o Options) *Server {
 		ids:       newReservationIDs(),
 		metrics:   newMetrics(o.Registry, o.Limiter),
 		log:       newLimitedLog(o.Log),
+		admission: newAdmission(o.MaxInFlight, newAdmissionMetrics(o.Registry)),
 		bodies:    &budget{limit: maxBodiesBytes},
 		responses: &budget{limit: maxResponsesBytes},
 	}

@@ -144,7 +144,7 @@ func TestChartKnowsTheFlags(t *testing.T) {
 	}
 	// The chart leaves these to extraArgs and extraEnv.
 	free := []string{
-		"SLUICE_ACCEPT_LOSS", "SLUICE_LEASE_NAMESPACE", "SLUICE_MAX_CONNECTIONS",
+		"SLUICE_ACCEPT_LOSS", "SLUICE_LEASE_NAMESPACE", "SLUICE_MAX_CONNECTIONS", "SLUICE_MAX_IN_FLIGHT",
 		"SLUICE_MAX_RESERVATIONS_PER_ACCOUNT", "SLUICE_TRUST_CLOCK",
 	}
 	var c config

@@ -36,6 +36,7 @@ type config struct {
 	maxReservations int
 	maxPerAccount   int // reservations of one account
 	maxConnections  int
+	maxInFlight     int
 	logFormat       string
 	logLevel        string
 	leaderElect     bool
@@ -73,7 +74,9 @@ func (c *config) register(flags *pflag.FlagSet) {
 		"how many of them one account may hold (default: a quarter of them, and at least 1000)")
 	flags.IntVar(&c.maxConnections, "max-connections", server.DefaultMaxConnections,
 		"how many connections each address has open at a time; "+
-			"one more takes the place of the one that was silent the longest")
+			"one more takes the place of one that is not in use")
+	flags.IntVar(&c.maxInFlight, "max-in-flight", server.DefaultMaxInFlight,
+		"how many checks are worked on at a time, and how many commits and releases; others get 503")
 	flags.StringVar(&c.logFormat, "log-format", "json",
 		"json or text")
 	flags.StringVar(&c.logLevel, "log-level", "info",
@@ -133,6 +136,8 @@ func (c *config) validate() error {
 			"leave one of them out")
 	case c.maxConnections < 1:
 		return fmt.Errorf("--max-connections must be 1 or more, not %d", c.maxConnections)
+	case c.maxInFlight < 1:
+		return fmt.Errorf("--max-in-flight must be 1 or more, not %d", c.maxInFlight)
 	}
 	if err := errors.Join(c.redis.validate(), c.auth.validate(), c.tls.validate()); err != nil {
 		return err

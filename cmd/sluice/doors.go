@@ -47,6 +47,7 @@ func (c *config) openDoors(
 		Limiter:        l,
 		Clock:          store.clock(),
 		ReservationTTL: c.reservationTTL,
+		MaxInFlight:    c.maxInFlight,
 		Registry:       registry,
 		Log:            log,
 	}

@@ -316,6 +316,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 			"--max-reservations must be 1 to 1000000000"},
 		"no connections": {[]string{"serve", "--max-connections", "0"}, nil,
 			"--max-connections must be 1 or more"},
+		"nothing in flight": {[]string{"serve", "--max-in-flight", "0"}, nil,
+			"--max-in-flight must be 1 or more"},
 		"a pace of syncs": {[]string{"serve", "--data-dir", "d", "--sync", "now"}, nil,
 			`--sync must be always, or 1ms to 10s, not "now"`},
 		"a pace that loses too much": {[]string{"serve", "--data-dir", "d", "--sync", "1h"}, nil,
