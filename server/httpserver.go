@@ -32,6 +32,7 @@ func HTTPServer(handler http.Handler, logger logr.Logger) *http.Server {
 		Handler:                      endOnPanic(handler, logger),
 		ErrorLog:                     log.New(newLimitedLog(logger), "", 0),
 		Protocols:                    &protocols,
+		ConnState:                    connState,
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,

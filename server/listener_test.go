@@ -71,8 +71,8 @@ func limited(t *testing.T, connections int) (address string, log chan string) {
 	return listener.Addr().String(), log
 }
 
-// TestTheSilentMakeRoom wants one connection too many to take the place of the one that was silent
-// for the longest time: idle, in the middle of a request, or not reading its response.
+// TestTheSilentMakeRoom wants one connection too many to take the place of one that is silent: idle,
+// in the middle of a request, or not reading its response.
 func TestTheSilentMakeRoom(t *testing.T) {
 	address, log := limited(t, 3)
 	idle, busy, slow := connect(t, address), connect(t, address), connect(t, address)
@@ -133,4 +133,40 @@ func TestClosedConnectionsMakeRoom(t *testing.T) {
 	if len(log) > 0 {
 		t.Errorf("logged %s", <-log)
 	}
+}
+
+// TestTheIdleStayBeforeTheSlow wants a connection that was answered, and is idle for long, to
+// survive any number of connections that send a byte now and then and finish no request.
+func TestTheIdleStayBeforeTheSlow(t *testing.T) {
+	address, _ := limited(t, 8)
+	idle := connect(t, address)
+	idle.ask()
+	slow := []*caller{}
+	for range 100 {
+		next := connect(t, address)
+		slow = append(slow, next)
+		for _, s := range slow {
+			_, _ = s.conn.Write([]byte("G")) // fails once it was closed
+		}
+	}
+	for range 3 { // so that all before have been accepted
+		connect(t, address).ask()
+	}
+	idle.ask()
+	slow[0].closed()
+}
+
+// TestTheIdleCannotFillTheRoom wants a new connection to be answered though all others were
+// answered once, and more of those come before it asks.
+func TestTheIdleCannotFillTheRoom(t *testing.T) {
+	address, _ := limited(t, 8)
+	once := func(n int) {
+		for range n {
+			connect(t, address).ask()
+		}
+	}
+	once(20)
+	fresh := connect(t, address)
+	once(6)
+	fresh.ask()
 }
