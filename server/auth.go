@@ -29,11 +29,16 @@ type Caller = interface {
 	User() string
 }
 
-// The rights to MailAccounts that operations need.
+// right is what an operation needs the caller to have: a verb of RBAC, for the account that the path
+// names. Empty is nothing: everybody may call.
+type right = string
+
 const (
-	verbUse  = "use"  // check, commit and release
-	verbGet  = "get"  // the usage of an account
-	verbList = "list" // the usage of all accounts
+	verbUse  right = "use"  // check, commit and release
+	verbGet  right = "get"  // the usage of an account
+	verbList right = "list" // the usage of all accounts
+	// itsOwn has the operation look at rights by itself. Who calls is known.
+	itsOwn right = "its own"
 )
 
 // maxTokenBytes is the longest token that is looked at. One of Kubernetes has 1 to 2 KiB.
@@ -54,7 +59,7 @@ func (s *Server) authenticate(q *request) (err error) {
 
 // authorize returns an error unless the caller has a right to an account. Without an Auth everybody
 // has all rights.
-func (s *Server) authorize(q *request, verb string, account limiter.Key) error {
+func (s *Server) authorize(q *request, verb right, account limiter.Key) error {
 	if s.auth == nil {
 		return nil
 	}
@@ -63,7 +68,7 @@ func (s *Server) authorize(q *request, verb string, account limiter.Key) error {
 
 // authorizeCalls sets the error of each call whose account the caller has no right to. That may
 // take seconds, so the request keeps no place from others meanwhile.
-func (s *Server) authorizeCalls(q *request, verb string, calls []limiter.Call) error {
+func (s *Server) authorizeCalls(q *request, verb right, calls []limiter.Call) error {
 	if s.auth == nil {
 		return nil
 	}
@@ -93,32 +98,24 @@ func bearerToken(h http.Header) (string, error) {
 	return token, nil
 }
 
-// needing returns an endpoint that a caller needs a right to: to the account that the path names.
-// Only who has it takes a place among the requests in flight.
-func needing(verb string, serve endpoint) endpoint {
-	return func(s *Server, q *request, r *response) error {
-		if err := s.authenticate(q); err != nil {
-			return err
-		}
-		if err := s.authorize(q, verb, q.account); err != nil {
-			return err
-		}
-		if err := q.enter(); err != nil {
-			return err
-		}
-		return serve(s, q, r)
+// guarded returns what serves a route to callers who have the right to it. Only they take a place
+// among the requests in flight.
+func (r route) guarded() endpoint {
+	if r.needs == "" {
+		return r.serve
 	}
-}
-
-// authenticated returns an endpoint that finds out who calls, and looks at rights by itself.
-func authenticated(serve endpoint) endpoint {
-	return func(s *Server, q *request, r *response) error {
+	return func(s *Server, q *request, resp *response) error {
 		if err := s.authenticate(q); err != nil {
 			return err
+		}
+		if r.needs != itsOwn {
+			if err := s.authorize(q, r.needs, q.account); err != nil {
+				return err
+			}
 		}
 		if err := q.enter(); err != nil {
 			return err
 		}
-		return serve(s, q, r)
+		return r.serve(s, q, resp)
 	}
 }

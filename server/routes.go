@@ -16,6 +16,7 @@ type route struct {
 	pattern string // as in openapi.yaml
 	serve   endpoint
 	inputs  inputs
+	needs   right
 	pool    poolName
 	large   bool // bodies and responses may be large
 }
@@ -44,35 +45,39 @@ const (
 var routes = []route{
 	{
 		name: "check", method: http.MethodPost, pattern: accountPath + "/check",
-		serve: needing(verbUse, handle((*Server).check)), inputs: checkInputs, pool: checkPool,
+		serve: handle((*Server).check), inputs: checkInputs, needs: verbUse, pool: checkPool,
 	},
 	{
 		name: "commit", method: http.MethodPost, pattern: accountPath + "/commit",
-		serve: needing(verbUse, handle((*Server).commit)), inputs: commitInputs, pool: endPool,
+		serve: handle((*Server).commit), inputs: commitInputs, needs: verbUse, pool: endPool,
 	},
 	{
 		name: "release", method: http.MethodPost, pattern: accountPath + "/release",
-		serve: needing(verbUse, handle((*Server).release)), inputs: releaseInputs, pool: endPool,
+		serve: handle((*Server).release), inputs: releaseInputs, needs: verbUse, pool: endPool,
 	},
 	{
 		name: "getAccount", method: http.MethodGet, pattern: accountPath,
-		serve: needing(verbGet, (*Server).usage), pool: readPool,
+		serve: (*Server).usage, needs: verbGet, pool: readPool,
 	},
 	{
 		name: "checkBatch", method: http.MethodPost, pattern: "/v1/check",
-		serve: authenticated((*Server).checkBatch), inputs: checkBatchInputs, pool: checkPool, large: true,
+		serve: (*Server).checkBatch, inputs: checkBatchInputs,
+		needs: itsOwn, pool: checkPool, large: true,
 	},
 	{
 		name: "commitBatch", method: http.MethodPost, pattern: "/v1/commit",
-		serve: authenticated((*Server).commitBatch), inputs: commitBatchInputs, pool: endPool, large: true,
+		serve: (*Server).commitBatch, inputs: commitBatchInputs,
+		needs: itsOwn, pool: endPool, large: true,
 	},
 	{
 		name: "releaseBatch", method: http.MethodPost, pattern: "/v1/release",
-		serve: authenticated((*Server).releaseBatch), inputs: releaseBatchInputs, pool: endPool, large: true,
+		serve: (*Server).releaseBatch, inputs: releaseBatchInputs,
+		needs: itsOwn, pool: endPool, large: true,
 	},
 	{
 		name: "listAccounts", method: http.MethodGet, pattern: listPath,
-		serve: authenticated((*Server).list), inputs: listInputs, pool: readPool, large: true,
+		serve: (*Server).list, inputs: listInputs,
+		needs: itsOwn, pool: readPool, large: true,
 	},
 	{
 		name: "getOpenAPI", method: http.MethodGet, pattern: "/openapi.yaml",
@@ -92,6 +97,7 @@ func (s *Server) newRouter(routes []route) *router {
 	rt := &router{notFound: s.instrumented(unknown, pathNotFound, nil, false)}
 	allowed := map[string][]string{}
 	for _, r := range routes {
+		r.serve = r.guarded()
 		serve := r.serve
 		if r.inputs.query == nil {
 			serve = r.withoutQuery()
