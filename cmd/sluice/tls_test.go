@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-logr/logr/funcr"
 )
 
 // keyPair is a self-signed certificate and its key, in PEM.
@@ -266,6 +268,29 @@ func TestACertificateThatHasEndedIsTold(t *testing.T) {
 		return strings.Contains(p.log.String(), "the certificate has ended")
 	})
 	p.stop()
+}
+
+// TestTokensInTheClearAreTold once, at the start.
+func TestTokensInTheClearAreTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		tokens    bool
+		config    tlsConfig
+		wantLines int
+	}{
+		"tokens, unencrypted": {tokens: true, wantLines: 1},
+		"tokens, encrypted":   {tokens: true, config: tlsConfig{certFile: "c", keyFile: "k"}},
+		"no tokens":           {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var lines []string
+			c.config.warn(c.tokens, funcr.New(func(_, line string) {
+				lines = append(lines, line)
+			}, funcr.Options{}))
+			if len(lines) != c.wantLines {
+				t.Errorf("the log is %q, want %d lines", lines, c.wantLines)
+			}
+		})
+	}
 }
 
 // TestCertificatesAreRefused at the start, by flag and file.
