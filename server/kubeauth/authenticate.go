@@ -63,7 +63,7 @@ func (a *Auth) Authenticate(ctx context.Context, token string) (Caller, error) {
 		return nil, problem
 	case id != nil && id.isFresh(now):
 		a.metrics.tokens.hits.Inc()
-		if id.isDue(now) && a.api.tokens.breaker.answers() && id.refresh.claim(now) {
+		if id.isDue(now) && id.refresh.claim(now) && a.api.tokens.breaker.answers() {
 			if c, ok := parseClaims(token); ok {
 				a.startTokenReview(d, token, c, true)
 			}
@@ -83,6 +83,12 @@ func (a *Auth) Authenticate(ctx context.Context, token string) (Caller, error) {
 func (a *Auth) identify(
 	ctx context.Context, now time.Time, d digest, token string, before *identity,
 ) (*subject, error) {
+	b := a.api.tokens.breaker
+	usable := before != nil && before.isUsable(now)
+	if usable && b.blocks() {
+		a.metrics.tokens.stale.Inc()
+		return before.subject, nil
+	}
 	c, ok := parseClaims(token)
 	if !ok {
 		a.metrics.refused(reasonMalformed)
@@ -92,23 +98,14 @@ func (a *Auth) identify(
 		a.metrics.refused(reason)
 		return nil, problem
 	}
-	b := a.api.tokens.breaker
-	if before == nil || !before.isUsable(now) {
-		flight := a.startTokenReview(d, token, c, before != nil)
-		return wait[*subject](ctx, flight, b, problemShedToken)
-	}
-	if b.blocks() {
-		a.metrics.tokens.stale.Inc()
-		return before.subject, nil
-	}
 	answers := b.answers()
-	flight := a.startTokenReview(d, token, c, true)
-	if !answers {
+	flight := a.startTokenReview(d, token, c, before != nil)
+	if usable && !answers {
 		a.metrics.tokens.stale.Inc()
 		return before.subject, nil
 	}
 	s, err := wait[*subject](ctx, flight, b, problemShedToken)
-	if isUnavailable(err) {
+	if usable && isUnavailable(err) {
 		a.metrics.tokens.stale.Inc()
 		return before.subject, nil
 	}

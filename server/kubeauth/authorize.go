@@ -101,7 +101,7 @@ func (a *Auth) answered(
 	switch {
 	case k.allow != nil && k.allow.isFresh(now):
 		a.metrics.rights.hits.Inc()
-		if k.allow.isDue(now) && a.api.rights.breaker.answers() && k.allow.refresh.claim(now) {
+		if k.allow.isDue(now) && k.allow.refresh.claim(now) && a.api.rights.breaker.answers() {
 			a.startRightReview(s, k.allowed)
 		}
 		return nil, true
