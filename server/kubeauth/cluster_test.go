@@ -27,11 +27,10 @@ import (
 func TestMain(m *testing.M) { os.Exit(controlplane.Run(m)) }
 
 const (
-	audience    = "sluice"
-	tokenPath   = "/apis/authentication.k8s.io/v1/tokenreviews"
-	accessPath  = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-	keysPath    = "/openid/v1/jwks"
-	callersHome = "mail"
+	audience   = "sluice"
+	tokenPath  = "/apis/authentication.k8s.io/v1/tokenreviews"
+	accessPath = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+	keysPath   = "/openid/v1/jwks"
 )
 
 // wire is what lies between an Auth and the API server. It counts requests, and answers those that
@@ -193,8 +192,8 @@ func (f *fixture) role(verbs []string, names ...string) string {
 	return role.Name
 }
 
-// grant binds a role to a caller: in a namespace, or in all if it has no name. It returns when the
-// API server has seen it.
+// grant binds a role to a caller: in a namespace, or in all if it has no name. The API server may
+// see it a little later.
 func (f *fixture) grant(namespace, role string, to kubeauth.Caller) client.Object {
 	f.Helper()
 	parts := strings.Split(to.User(), ":")

@@ -19,7 +19,7 @@ func (f *fakeAPI) flood(caller kubeauth.Caller, lasts time.Duration) (wait func(
 	var group sync.WaitGroup
 	var n atomic.Int64
 	end := time.Now().Add(lasts)
-	for range 500 {
+	for range 100 {
 		group.Go(func() {
 			for time.Now().Before(end) {
 				_ = f.use(caller, "marketing", fmt.Sprintf("random-%d", n.Add(1)))

@@ -41,9 +41,7 @@ type Options struct {
 }
 
 // Auth knows callers by their tokens and their rights by RBAC. It is a server.Auth, and safe for
-// concurrent use. Its errors are an [httpv1.Problem] each.
-//
-// [httpv1.Problem]: https://pkg.go.dev/github.com/sluice-mail/sluice/api/httpv1#Problem
+// concurrent use. Its errors are an httpv1.Problem each.
 type Auth struct {
 	audience string
 	clock    func() time.Time

@@ -2,6 +2,7 @@ package kubeauth
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,11 +15,11 @@ func TestLaneIsSharedOut(t *testing.T) {
 		var hog, other share
 		hog.init(2, 50)
 		other.init(2, 50)
-		shed := 0
+		var shed atomic.Int32
 		use := func(s *share) {
 			release, err := l.acquire(t.Context(), s)
 			if err != nil {
-				shed++
+				shed.Add(1)
 				return
 			}
 			time.Sleep(time.Second)
@@ -28,8 +29,8 @@ func TestLaneIsSharedOut(t *testing.T) {
 			go use(&hog)
 		}
 		synctest.Wait()
-		if shed != 48 {
-			t.Errorf("%d of 100 are shed, want all but 2 and 50", shed)
+		if n := shed.Load(); n != 48 {
+			t.Errorf("%d of 100 are shed, want all but 2 and 50", n)
 		}
 		began := time.Now()
 		use(&other)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// text returns the metrics of a registry that have a prefix, without histograms' buckets.
+// text returns the metrics of a registry, as they are scraped.
 func text(t *testing.T, registry *prometheus.Registry) string {
 	t.Helper()
 	families, err := registry.Gather()
@@ -30,13 +31,27 @@ func text(t *testing.T, registry *prometheus.Registry) string {
 	return b.String()
 }
 
+// lines are what was logged.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) add(_, line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, line)
+}
+
+func (l *lines) String() string { return strings.Join(l.all, "\n") }
+
 // TestWhatIsCountedAndLogged also wants no token in the metrics, the log and the problems.
 func TestWhatIsCountedAndLogged(t *testing.T) {
 	signingKey()
 	synctest.Test(t, func(t *testing.T) {
 		defer time.Sleep(15 * time.Second)
-		var lines []string
-		log := funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
+		var logged lines
+		log := funcr.New(logged.add, funcr.Options{})
 		registry := prometheus.NewPedanticRegistry()
 		f := newFakeAPI(t, log, registry)
 		f.allow("dispatcher", "newsletter", true)
@@ -75,7 +90,7 @@ func TestWhatIsCountedAndLogged(t *testing.T) {
 			time.Sleep(6 * time.Minute)
 		}
 		metrics := text(t, registry)
-		all := metrics + strings.Join(problems, "\n") + strings.Join(lines, "\n")
+		all := metrics + strings.Join(problems, "\n") + logged.String()
 		for _, token := range tokens {
 			for part := range strings.SplitSeq(token, ".") {
 				if strings.Contains(all, part) {
@@ -84,8 +99,8 @@ func TestWhatIsCountedAndLogged(t *testing.T) {
 			}
 		}
 		// A line for each kind and for the keys when it begins, and one when it ends.
-		if n := len(lines); n < 50 || n > 6*50 {
-			t.Errorf("%d lines are logged: %s", n, strings.Join(lines, "\n"))
+		if n := len(logged.all); n < 50 || n > 6*50 {
+			t.Errorf("%d lines are logged: %s", n, logged.String())
 		}
 		for _, want := range []string{
 			`sluice_auth_reviews_total{kind="token",result="allowed"}`,
@@ -119,8 +134,8 @@ func TestAPIServerThatFlapsLogsLittle(t *testing.T) {
 	signingKey()
 	synctest.Test(t, func(t *testing.T) {
 		defer time.Sleep(15 * time.Second)
-		lines := 0
-		log := funcr.New(func(string, string) { lines++ }, funcr.Options{})
+		var logged lines
+		log := funcr.New(logged.add, funcr.Options{})
 		f := newFakeAPI(t, log, nil)
 		f.mustAuthenticate(f.token("dispatcher"))
 		for i := range 100 {
@@ -131,8 +146,8 @@ func TestAPIServerThatFlapsLogsLittle(t *testing.T) {
 			_, _ = f.Authenticate(t.Context(), f.token("dispatcher"))
 			time.Sleep(time.Second)
 		}
-		if lines < 10 || lines > 20 {
-			t.Errorf("%d lines in 100 s", lines)
+		if n := len(logged.all); n < 10 || n > 20 {
+			t.Errorf("%d lines in 100 s", n)
 		}
 	})
 }
