@@ -24,8 +24,7 @@ func Example() {
 	var _ server.Auth = auth
 
 	_, err = auth.Authenticate(context.Background(), "a password")
-	var problem *httpv1.Problem
-	if errors.As(err, &problem) {
+	if problem, ok := errors.AsType[*httpv1.Problem](err); ok {
 		fmt.Println(problem.Status, problem.Title)
 	}
 	// Output: 401 It is not known who calls
