@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
+	"github.com/sluice-mail/sluice/limiter"
 	"github.com/sluice-mail/sluice/server/kubeauth"
 	"github.com/sluice-mail/sluice/test/controlplane"
 )
@@ -269,3 +270,17 @@ var _ kubeauth.Caller = user("")
 type user string
 
 func (u user) User() string { return string(u) }
+
+func TestWhoMissedAnAnswerByALittleAsksNothing(t *testing.T) {
+	f := newFixture(t)
+	home := f.namespace()
+	token := f.token(f.serviceAccount(home, "dispatcher"), nil, audience)
+	caller, err := f.Authenticate(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.authorize(caller, "use", home, "")
+	f.ReviewLate(token, caller, "use", limiter.Key{Namespace: home})
+	f.wantCount(tokenPath, 1)
+	f.wantCount(accessPath, 1)
+}

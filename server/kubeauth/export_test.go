@@ -25,3 +25,10 @@ func (a *Auth) Flying() bool {
 func (a *Auth) Learn(caller Caller, verb string, account limiter.Key) {
 	caller.(*subject).learn(about(verb, account), true, a.clock())
 }
+
+// ReviewLate does what a caller does who missed an answer just before it came.
+func (a *Auth) ReviewLate(token string, caller Caller, verb string, account limiter.Key) {
+	c, _ := parseClaims(token)
+	<-a.startTokenReview(a.tokens.digest(token), token, c, false)
+	<-a.startRightReview(caller.(*subject), about(verb, account).wide())
+}

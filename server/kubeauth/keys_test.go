@@ -223,3 +223,17 @@ func TestOnlyServiceAccountsCall(t *testing.T) {
 	}
 	f.wantCount(tokenPath, len(answers))
 }
+
+// TestSignatureHasOneSpelling has the bits that base64 does not use be set: the same signature.
+func TestSignatureHasOneSpelling(t *testing.T) {
+	f := newFixture(t)
+	token := f.token(f.serviceAccount(f.namespace(), "dispatcher"), nil, audience)
+	last := len(token) - 1
+	other := token[:last] + string(token[last]+1)
+	if a, b := forgeWith(token, 0), forgeWith(other, 0); a != b {
+		t.Fatal("it is another signature")
+	}
+	_, err := f.Authenticate(t.Context(), other)
+	wantProblem(t, err, httpv1.Unauthenticated, "not one that Kubernetes issues")
+	f.wantCount(tokenPath, 0)
+}
