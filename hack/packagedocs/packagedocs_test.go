@@ -176,7 +176,7 @@ func TestPathsInDocs(t *testing.T) {
 	module := os.DirFS("../..")
 	named := regexp.MustCompile("`([a-z0-9_.-]+(?:/[a-z0-9_.-]+)+\\.(?:go|md|yaml|tpl))`")
 	for _, document := range []string{
-		"README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/performance.md",
+		"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/performance.md",
 		"docs/spec/guarantees.md",
 	} {
 		text, err := fs.ReadFile(module, document)
