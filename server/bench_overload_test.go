@@ -1,28 +1,20 @@
 package server_test
 
 import (
-	"bufio"
-	"bytes"
-	"cmp"
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
 
 // BenchmarkOverload offers a server ten times the checks that it can decide, from 2,000 connections
 // that each send when the next check is due, or as soon as they have their answer. Where an answer
-// is late, the checks that were due meanwhile are never sent. Server and load have a core each. Each
-// turn is a second at the peak (16 connections that do not pause), a second of quiet (a twentieth of
-// the peak) and two seconds of overload; what comes in the first third of each is not counted. The
-// metrics are, also for a server that admits every check that waits for a core,
+// is late, the checks that were due meanwhile are never sent. Server and load have a core each.
+// Each turn is a second at the peak (16 connections that do not pause), a second of quiet (a
+// twentieth of the peak) and two seconds of overload; what comes in the first third of each is not
+// counted. The metrics are, also for a server that admits every check that waits for a core,
 //
 //	peak-checks/s   that were decided at the peak
 //	checks/s        that were decided under overload
@@ -122,96 +114,4 @@ func rss(b *testing.B, c *child) float64 {
 		b.Fatal(err)
 	}
 	return float64(kib) / 1024
-}
-
-// benchOverload is the load of BenchmarkOverload. Each line asks for connections, checks a second
-// over all of them, and seconds.
-func benchOverload(address string, accounts int) error {
-	var conns []*openLoop
-	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		var connections int
-		var rate, seconds float64
-		if _, err := fmt.Sscan(lines.Text(), &connections, &rate, &seconds); err != nil {
-			return err
-		}
-		for len(conns) < connections {
-			conn, err := net.Dial("tcp", address)
-			if err != nil {
-				return err
-			}
-			c := &openLoop{benchConn: newBenchConn(conn, 0, accounts, 1, false)}
-			c.answer = make([]byte, 4<<10)
-			c.sent = len(conns) * 100_000_000 // what its ids begin with
-			conns = append(conns, c)
-		}
-		o, err := offerAll(conns[:connections], rate, time.Duration(seconds*float64(time.Second)))
-		if err != nil {
-			return err
-		}
-		fmt.Println(o.decided, o.refused, o.p99)
-	}
-	return nil
-}
-
-func offerAll(conns []*openLoop, rate float64, lasts time.Duration) (o offered, err error) {
-	var running sync.WaitGroup
-	errs := make([]error, len(conns))
-	interval := time.Duration(float64(len(conns)) / rate * float64(time.Second))
-	begin := time.Now().Add(lasts / 3)
-	end := begin.Add(lasts * 2 / 3)
-	lasts = end.Sub(begin)
-	for i, c := range conns {
-		running.Go(func() { errs[i] = c.offer(interval, begin, end) })
-	}
-	running.Wait()
-	var latencies []time.Duration
-	for _, c := range conns {
-		latencies = append(latencies, c.latencies...)
-		o.refused += float64(c.refused) / lasts.Seconds()
-	}
-	if len(latencies) == 0 {
-		return o, cmp.Or(append(errs, errors.New("no check was decided"))...)
-	}
-	slices.Sort(latencies)
-	o.decided = float64(len(latencies)) / lasts.Seconds()
-	o.p99 = float64(latencies[len(latencies)*99/100])
-	return o, cmp.Or(errs...)
-}
-
-// openLoop is a connection that sends checks when they are due.
-type openLoop struct {
-	*benchConn
-	refused int
-}
-
-// offer sends a check at each interval, if the one before is answered, until the end.
-func (c *openLoop) offer(interval time.Duration, begin, end time.Time) error {
-	c.latencies, c.refused = c.latencies[:0], 0
-	due := time.Now().Add(time.Duration(rand.Int64N(int64(interval) + 1)))
-	for {
-		now := time.Now()
-		if wait := due.Sub(now); wait > 0 {
-			time.Sleep(wait)
-			now = time.Now()
-		} else if interval > 0 {
-			due = due.Add(-wait / interval * interval) // those are never sent
-		}
-		if now.After(end) {
-			return nil
-		}
-		due = due.Add(interval)
-		err := c.exchange(c.checks[0], c.sent)
-		took := time.Since(now)
-		c.sent++
-		counts := now.After(begin) && now.Add(took).Before(end)
-		switch {
-		case err == nil && counts:
-			c.latencies = append(c.latencies, took)
-		case err == nil:
-		case !bytes.HasPrefix(c.answer, []byte("HTTP/1.1 503")):
-			return err
-		case counts:
-			c.refused++
-		}
-	}
 }

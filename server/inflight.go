@@ -47,6 +47,8 @@ type admission struct {
 	runnable    atomic.Int64
 	maxRunnable int64
 	refusals    pacer
+	// idle is sent to when no request waits for a core: a refusal that is held is answered then.
+	idle chan struct{}
 }
 
 // pool limits how many requests are worked on at a time.
@@ -63,6 +65,7 @@ func newAdmission(maxInFlight int, m *admissionMetrics) *admission {
 	cores := runtime.GOMAXPROCS(0)
 	a := &admission{
 		pools:       map[poolName]*pool{},
+		idle:        make(chan struct{}),
 		maxRunnable: int64(runnablePerCore * cores),
 		refusals: pacer{
 			start: time.Now(), interval: time.Second / time.Duration(refusalsPerCore*cores),
@@ -101,8 +104,18 @@ func (p *pool) acquire(weight int64) bool {
 	return true
 }
 
-// release gives the place back.
-func (p *pool) release(weight int64) { p.inFlight.Add(-weight) }
+// release gives the place back. If no request waits for a core, the refusal that was held for the
+// longest time is answered.
+func (p *pool) release(weight int64) {
+	p.inFlight.Add(-weight)
+	if p.of.runnable.Load() > 0 {
+		return
+	}
+	select {
+	case p.of.idle <- struct{}{}:
+	default:
+	}
+}
 
 // errInFlight is the refusal of a request for which its pool has no place.
 var errInFlight = errors.New("too many requests are in flight")
@@ -117,6 +130,7 @@ func (p *pool) refuse(ctx context.Context) error {
 	timer := time.NewTimer(hold)
 	defer timer.Stop()
 	select {
+	case <-p.of.idle:
 	case <-timer.C:
 	case <-ctx.Done():
 	}

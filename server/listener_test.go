@@ -71,8 +71,8 @@ func limited(t *testing.T, connections int) (address string, log chan string) {
 	return listener.Addr().String(), log
 }
 
-// TestTheSilentMakeRoom wants one connection too many to take the place of one that is silent: idle,
-// in the middle of a request, or not reading its response.
+// TestTheSilentMakeRoom wants one connection too many to take the place of one that is silent:
+// idle, in the middle of a request, or not reading its response.
 func TestTheSilentMakeRoom(t *testing.T) {
 	address, log := limited(t, 3)
 	idle, busy, slow := connect(t, address), connect(t, address), connect(t, address)

@@ -26,7 +26,7 @@ import (
 
 // secrets are what callers may put into the wrong place.
 var secrets = map[string]string{
-	"a token":        "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJzdWIiOiJzZW5kZXI0NzExIn0.c2lnbmF0dXJlNDcxMQ",
+	"a token":        "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJzdWIiOiJzZW5kZXIifQ.c2lnbmF0dXJl",
 	"an id":          "Message-ID_x0815y.z4711q:17",
 	"a mail address": "joseph.doeman@example.com",
 }
