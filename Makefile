@@ -76,6 +76,11 @@ faults: ## Test the real process under kills, full and failing disks (needs root
 	go test -tags faults ./test/faults -count 1 -v -timeout 10m
 	go test -tags faults ./limiter/redis/faults -run '^TestPartitionOfNetworks$$' -count 1 -v
 
+.PHONY: chaos
+chaos: build ## Flood the real binary and keep it waiting, and break the API server of the cluster that KUBECONFIG names (45 minutes; CHAOS=-short: 8)
+	go test -tags chaos ./test/chaos -count 1 -v -timeout 30m $(CHAOS)
+	go test -tags chaos ./test/chaos/apiserver -count 1 -v -timeout 1h $(CHAOS)
+
 .PHONY: prove
 prove: ## Prove the guarantees at length, with random calls, clocks, providers, kills and concurrent histories (half an hour)
 	go test ./limiter/memory -count 1 -v -timeout 1h -rapid.checks 200000 \
@@ -93,8 +98,9 @@ bench: assets ## Run the benchmarks, each side by side with its reference, and s
 	go test ./limiter/memory -run '^$$' -bench List -benchtime 20000x -count 6 | tee -a bin/bench.txt
 	go test ./limiter/memory -run '^$$' -bench Sweep -benchtime 3x -count 6 | tee -a bin/bench.txt
 	go test ./limiter/memory -run '^$$' -bench DeadlinesDue -benchtime 1x -count 2 | tee -a bin/bench.txt
-	go test ./server -run '^$$' -bench . -skip 'Journal|Shared|Replicas|Auth' -benchtime 200000x -count 6 | tee -a bin/bench.txt
+	go test ./server -run '^$$' -bench . -skip 'Journal|Shared|Replicas|Auth|Overload' -benchtime 200000x -count 6 | tee -a bin/bench.txt
 	go test ./server -run '^$$' -bench Auth -benchtime 200000x -count 6 | tee -a bin/bench.txt
+	go test ./server -run '^$$' -bench Overload -benchtime 5x -count 3 | tee -a bin/bench.txt
 	go test ./server -run '^$$' -bench Journal -benchtime 60000x -count 6 | tee -a bin/bench.txt
 	go test ./server -run '^$$' -bench 'Shared|Replicas' -benchtime 60000x -count 6 | tee -a bin/bench.txt
 	go test ./limiter/redis -run '^$$' -bench . -skip Merge -benchtime 60000x -count 6 | tee -a bin/bench.txt
@@ -137,7 +143,7 @@ verify: ## Verify that everything generated is up to date
 
 .PHONY: lint
 lint: ## Lint the code, the API, the chart and the workflows, and look for known vulnerabilities
-	$(GOLANGCI_LINT) run --build-tags e2e,faults,scale ./...
+	$(GOLANGCI_LINT) run --build-tags chaos,e2e,faults,scale ./...
 	$(KUBE_API_LINT) run --config .golangci-kal.yaml ./api/v1alpha1
 	for values in charts/sluice/ci/*-values.yaml; do \
 		$(HELM4) lint --strict charts/sluice --values $$values && $(HELM3) lint --strict charts/sluice --values $$values || exit 1; \

@@ -55,7 +55,7 @@ func TestTheAPIServerIsAway(t *testing.T) {
 					mend(t, c.end)
 				}
 			}()
-			until := time.Now().Add(*outage)
+			until := time.Now().Add(outage())
 			for time.Now().Before(until) {
 				// With its etcd frozen the API server may still know who calls.
 				if got := p.check(fresh, "known"); got != "not-ready" &&
@@ -64,7 +64,7 @@ func TestTheAPIServerIsAway(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 			}
-			l.end(*outage)
+			l.end(outage())
 			if status := get("http://" + p.health + "/readyz"); status != http.StatusOK {
 				t.Errorf("/readyz answers %d", status)
 			}

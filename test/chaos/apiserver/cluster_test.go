@@ -27,8 +27,14 @@ var (
 	prometheus string       // a token that may read metrics
 )
 
-// outage is how long the API server is away.
-var outage = flag.Duration("chaos.outage", 40*time.Second, "how long an outage lasts")
+// outage is how long the API server is away: longer than answers of it are fresh, or with -short
+// longer than any lease or deadline.
+func outage() time.Duration {
+	if testing.Short() {
+		return 25 * time.Second
+	}
+	return 10 * time.Minute
+}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
