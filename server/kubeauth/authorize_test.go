@@ -122,7 +122,7 @@ func TestBatchOfWhichSomeAreAllowed(t *testing.T) {
 	calls := []limiter.Call{
 		{Key: limiter.Key{Namespace: home, Name: "newsletter"}},
 		{Key: limiter.Key{Namespace: home, Name: "secret"}},
-		{Key: limiter.Key{Namespace: home, Name: "invoices"}, Err: earlier},
+		{Key: limiter.Key{Namespace: home, Name: "secret"}, Err: earlier},
 		{Key: limiter.Key{Namespace: other, Name: "newsletter"}},
 		{Key: limiter.Key{Namespace: home, Name: "invoices"}},
 		{Key: limiter.Key{Namespace: home, Name: "newsletter"}},
