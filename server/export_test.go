@@ -80,5 +80,8 @@ func Refusals() (refuse func(context.Context)) {
 	return func(ctx context.Context) { _ = p.refuse(ctx) }
 }
 
+// Overload makes the server take the next queue that is too long for overload, and no burst.
+func (s *Server) Overload() { s.admission.crowd.until.Store(math.MaxInt64) }
+
 // AdmitAll has the server admit any number of checks that wait for a core.
 func (s *Server) AdmitAll() { s.admission.maxRunnable = math.MaxInt64 }

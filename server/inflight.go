@@ -19,7 +19,7 @@ const (
 	readsOf    = 16
 	listWeight = 16
 	// runnablePerCore is how many requests may wait for a core, for each core, when one more check
-	// is admitted.
+	// is admitted under overload.
 	runnablePerCore = 48
 	// refusalsPerCore is how many refusals are answered in a second, for each core, after those of
 	// refusalBurst, which are answered at once. Others are held, but no longer than maxHold: to be
@@ -46,6 +46,7 @@ type admission struct {
 	// runnable counts the requests that were admitted and have not got a core since.
 	runnable    atomic.Int64
 	maxRunnable int64
+	crowd       crowd
 	refusals    pacer
 	// idle is sent to when no request waits for a core: a refusal that is held is answered then.
 	idle chan struct{}
@@ -65,6 +66,7 @@ func newAdmission(maxInFlight int, m *admissionMetrics) *admission {
 	cores := runtime.GOMAXPROCS(0)
 	a := &admission{
 		pools:       map[poolName]*pool{},
+		crowd:       crowd{start: time.Now()},
 		idle:        make(chan struct{}),
 		maxRunnable: int64(runnablePerCore * cores),
 		refusals: pacer{
@@ -81,11 +83,11 @@ func newAdmission(maxInFlight int, m *admissionMetrics) *admission {
 	return a
 }
 
-// full reports whether a request would be refused. Checks also are where requests wait for a core:
-// a store in memory holds none of them up, so that otherwise none would be in flight.
+// full reports whether a request would be refused. Checks also are where requests keep waiting for a
+// core: a store in memory holds none of them up, so that otherwise none would be in flight.
 func (p *pool) full(weight int64) bool {
 	return p.inFlight.Load()+weight > p.limit ||
-		p.name == checkPool && p.of.runnable.Load() >= p.of.maxRunnable
+		p.name == checkPool && p.of.crowd.refuses(p.of.runnable.Load() >= p.of.maxRunnable)
 }
 
 // acquire takes a place in the pool, or reports that there is none. It yields, so that all requests

@@ -130,13 +130,20 @@ func TestSlowBodiesTakeNoPlace(t *testing.T) {
 	}
 }
 
-// TestChecksThatWaitForACoreAreShed has more calls arrive at a time than one core works on soon. Of
-// checks some are refused, of commits none, though none of either is held up by the store.
+// TestChecksThatWaitForACoreAreShed has more calls arrive at a time than one core works on soon. If
+// that is no burst, some of the checks are refused; of commits none is, though none of either is
+// held up by the store.
 func TestChecksThatWaitForACoreAreShed(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const calls = 1000
-	for verb, sheds := range map[string]bool{"check": true, "commit": false} {
+	for _, c := range []struct {
+		verb            string
+		overload, sheds bool
+	}{{"check", false, false}, {"check", true, true}, {"commit", true, false}} {
 		a := newBubble(t, limiter.Policy{}, setup{})
+		if c.overload {
+			a.server.Overload()
+		}
 		var all sync.WaitGroup
 		var mu sync.Mutex
 		statuses := map[int]int{}
@@ -144,16 +151,16 @@ func TestChecksThatWaitForACoreAreShed(t *testing.T) {
 			all.Go(func() {
 				w := httptest.NewRecorder()
 				a.server.ServeHTTP(w, httptest.NewRequest(http.MethodPost,
-					"/v1/accounts/marketing/newsletter/"+verb, http.NoBody))
+					"/v1/accounts/marketing/newsletter/"+c.verb, http.NoBody))
 				mu.Lock()
 				defer mu.Unlock()
 				statuses[w.Code]++
 			})
 		}
 		all.Wait()
-		if shed := statuses[503] > 0; shed != sheds || statuses[200] == 0 ||
+		if shed := statuses[503] > 0; shed != c.sheds || statuses[200] == 0 ||
 			statuses[200]+statuses[503] != calls {
-			t.Errorf("%ss are answered with %v", verb, statuses)
+			t.Errorf("%ss, with overload %v, are answered with %v", c.verb, c.overload, statuses)
 		}
 	}
 }

@@ -2,6 +2,7 @@
 //
 //   - main.go: the commands.
 //   - serve.go, config.go: "sluice serve" and its flags.
+//   - doors.go: the servers of its three addresses; auth.go: who may call.
 //   - tls.go: the certificate of the API and the metrics; metrics.go: who may read the metrics.
 //   - store.go: the store that serve uses: in memory, or a journal; redis_store.go: or Redis.
 //   - redis.go: the flags of the shared store, and "sluice redis", which looks at it.
