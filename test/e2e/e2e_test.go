@@ -35,6 +35,7 @@ func TestEndToEnd(t *testing.T) {
 		{"a delete purges and a recreated account starts empty", testRecreate},
 		{"apply to enforcement", testLatency},
 		{"helm test and helm upgrade", testUpgrade},
+		{"over TLS", testTLS},
 		{"never two pods that admit: eviction, delete, restart", testOneAtATime},
 		{"nothing is forgotten: delete, eviction, upgrade, kill, force", testNothingIsForgotten},
 		{"without persistence a killed container forgets nothing", testWithoutPersistence},

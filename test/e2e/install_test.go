@@ -62,6 +62,24 @@ func testUpgrade(t *testing.T) {
 	helm(t, "HELM4", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
 }
 
+// testTLS has the chart make a certificate, which the smoke test trusts and the next upgrade keeps.
+func testTLS(t *testing.T) {
+	encrypted := release(t, "upgrade", "--set", "tls.type=helm")
+	certificate := func() string {
+		return kubectl(t, "get", "secret", "-n", namespace, "sluice-tls",
+			"-o", `jsonpath={.data.tls\.crt}`)
+	}
+	helm(t, "HELM4", encrypted...)
+	helm(t, "HELM4", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
+	before := certificate()
+	helm(t, "HELM4", append(encrypted, "--set", "log.level=debug")...)
+	if after := certificate(); before == "" || after != before {
+		t.Errorf("an upgrade changed the certificate from %.100q to %.100q", before, after)
+	}
+	helm(t, "HELM4", "test", "sluice", "--namespace", namespace, "--timeout", "2m")
+	helm(t, "HELM4", release(t, "upgrade")...)
+}
+
 // testUninstall wants the accounts and what was sent to be there for a release of the same name.
 func testUninstall(t *testing.T) {
 	k := spend(t, "kept-uninstalled")
