@@ -100,6 +100,7 @@ bench: assets ## Run the benchmarks, each side by side with its reference, and s
 	go test ./limiter/memory -run '^$$' -bench DeadlinesDue -benchtime 1x -count 2 | tee -a bin/bench.txt
 	go test ./server -run '^$$' -bench . -skip 'Journal|Shared|Replicas|Auth|Overload' -benchtime 200000x -count 6 | tee -a bin/bench.txt
 	go test ./server -run '^$$' -bench Auth -benchtime 200000x -count 6 | tee -a bin/bench.txt
+	go test ./server/kubeauth -run '^$$' -bench . -skip ForgedToken/New -benchtime 1000000x -count 6 | tee -a bin/bench.txt
 	go test ./server -run '^$$' -bench Overload -benchtime 5x -count 3 | tee -a bin/bench.txt
 	go test ./server -run '^$$' -bench Journal -benchtime 60000x -count 6 | tee -a bin/bench.txt
 	go test ./server -run '^$$' -bench 'Shared|Replicas' -benchtime 60000x -count 6 | tee -a bin/bench.txt
@@ -110,8 +111,9 @@ bench: assets ## Run the benchmarks, each side by side with its reference, and s
 	$(BENCHSTAT) bin/bench.txt
 
 .PHONY: scale
-scale: assets ## Measure the controllers with 100,000 MailAccounts on a real kube-apiserver (15 minutes)
+scale: assets ## Measure the controllers with 100,000 MailAccounts, and 10,000 fresh tokens, on a real kube-apiserver (17 minutes)
 	go test -tags scale ./controllers -run TestScale -count 1 -v -timeout 1h
+	go test -tags scale ./server/kubeauth -run TestScale -count 1 -v
 
 .PHONY: e2e
 e2e: ## Test the image and the chart on the cluster that KUBECONFIG names (see CONTRIBUTING.md)
