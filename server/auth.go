@@ -29,8 +29,8 @@ type Caller = interface {
 	User() string
 }
 
-// right is what an operation needs the caller to have: a verb of RBAC, for the account that the path
-// names. Empty is nothing: everybody may call.
+// right is what an operation needs the caller to have: a verb of RBAC, for the account that the
+// path names. Empty is nothing: everybody may call.
 type right = string
 
 const (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,10 +47,8 @@ func (a *rules) Authorize(
 	defer a.mu.Unlock()
 	right := verb + " " + k.Namespace + "/" + k.Name
 	a.ask = append(a.ask, "may "+who.User()+" "+right)
-	for _, has := range a.may[who.User()] {
-		if has == right {
-			return nil
-		}
+	if slices.Contains(a.may[who.User()], right) {
+		return nil
 	}
 	return httpv1.Forbidden.Problem("You may not " + right + ".")
 }

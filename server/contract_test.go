@@ -223,7 +223,8 @@ func bodyOf(operation *openapi3.Operation) (names []string) {
 
 func TestProblemsAreDocumented(t *testing.T) {
 	kinds := []httpv1.ProblemKind{
-		httpv1.MalformedRequest, httpv1.Unauthenticated, httpv1.Forbidden, httpv1.AccountNotFound, httpv1.ReservationNotFound,
+		httpv1.MalformedRequest, httpv1.Unauthenticated, httpv1.Forbidden,
+		httpv1.AccountNotFound, httpv1.ReservationNotFound,
 		httpv1.PathNotFound, httpv1.MethodNotAllowed,
 		httpv1.ReservationConflict, httpv1.BodyTooLarge, httpv1.UnsupportedMediaType,
 		httpv1.InvalidField, httpv1.CostExceedsLimit,

@@ -83,8 +83,8 @@ func newAdmission(maxInFlight int, m *admissionMetrics) *admission {
 	return a
 }
 
-// full reports whether a request would be refused. Checks also are where requests keep waiting for a
-// core: a store in memory holds none of them up, so that otherwise none would be in flight.
+// full reports whether a request would be refused. Checks also are where requests keep waiting for
+// a core: a store in memory holds none of them up, so that otherwise none would be in flight.
 func (p *pool) full(weight int64) bool {
 	return p.inFlight.Load()+weight > p.limit ||
 		p.name == checkPool && p.of.crowd.refuses(p.of.runnable.Load() >= p.of.maxRunnable)

@@ -105,8 +105,8 @@ func TestCallersInACluster(t *testing.T) {
 		"nobody":                  {"", "POST", path + "/check", 401, "Authorization: Bearer"},
 		"a token that is none":    {"secret-text", "POST", path + "/check", 401, "unauthenticated"},
 		"a token for another":     {elsewhere, "POST", path + "/check", 401, "sluice"},
-		"a stranger":              {stranger, "POST", path + "/check", 403, "--clusterrole=sluice-sender"},
-		"a stranger who looks":    {stranger, "GET", path, 403, "--clusterrole=sluice-viewer"},
+		"a stranger":              {stranger, "POST", path + "/check", 403, "sluice-sender"},
+		"a stranger who looks":    {stranger, "GET", path, 403, "sluice-viewer"},
 		"who may not list":        {sender, "GET", "/v1/accounts?namespace=default", 403, "may not list"},
 		"who may use it":          {sender, "POST", path + "/check", 200, `"decision":"Allow"`},
 		"who may see it":          {sender, "GET", path, 200, `"inFlight"`},
@@ -134,8 +134,8 @@ func TestCallersInACluster(t *testing.T) {
 	}
 }
 
-// TestNobodyIsAStrangerBeforeTheStart wants a caller of a Sluice that has not reached the API server
-// to be told that, and not that it is unknown.
+// TestNobodyIsAStrangerBeforeTheStart wants a caller of a Sluice that has not reached the API
+// server to be told that, and not that it is unknown.
 func TestNobodyIsAStrangerBeforeTheStart(t *testing.T) {
 	token := newCaller(t, "early", "called", "sluice")
 	apiServer := startFreezer(t)

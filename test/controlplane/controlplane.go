@@ -1,5 +1,7 @@
-// Package controlplane runs tests against a real kube-apiserver and etcd. All of it is in
-// controlplane.go.
+// Package controlplane runs tests against a real kube-apiserver and etcd.
+//
+//   - controlplane.go: starts them, for a package or for one test.
+//   - senders.go: ServiceAccounts that may send, and their tokens.
 package controlplane
 
 import (
