@@ -137,8 +137,8 @@ func (l *openLoad) offer(
 		}
 	}
 	if len(l.latencies) == 0 {
-		return o, fmt.Errorf("none of %d checks a second was decided, and %d were refused",
-			int(rate), l.refused)
+		return o, fmt.Errorf("none of %d checks a second was decided, and %d were refused (%.300s)",
+			int(rate), l.refused, l.all[0].answer)
 	}
 	slices.Sort(l.latencies)
 	seconds := (l.end - l.begin).Seconds()

@@ -14,10 +14,13 @@ const (
 	memoryChart     = "test/e2e/testdata/sluice-memory.tgz"
 )
 
+// asBefore has the program of today be as it was then, when it asked nobody who calls.
+var asBefore = []string{"--set", "extraEnv.SLUICE_AUTH=none"}
+
 // testDeploymentBefore upgrades the one to this chart, and back. The claim of the release that was
 // uninstalled is still there, and is taken up.
 func testDeploymentBefore(t *testing.T) {
-	helm(t, "HELM3", releaseOf(t, deploymentChart, "install", "sluice", namespace)...)
+	helm(t, "HELM3", releaseOf(t, deploymentChart, "install", "sluice", namespace, asBefore...)...)
 	kubectl(t, "get", "deployment", "-n", namespace, "sluice")
 	l := startLoad(t, "before")
 	upgradeToAuth(t)
@@ -41,7 +44,7 @@ func testMemoryBefore(t *testing.T) {
 	kubectl(t, "delete", "pvc", "-n", namespace, "sluice", "--timeout=60s")
 	makeVolumes(t, namespace+"/sluice")
 
-	helm(t, "HELM3", releaseOf(t, memoryChart, "install", "sluice", namespace)...)
+	helm(t, "HELM3", releaseOf(t, memoryChart, "install", "sluice", namespace, asBefore...)...)
 	if out := kubectl(t, "get", "pvc", "-n", namespace, "-o", "name"); out != "" {
 		t.Fatalf("the chart before made %s", out)
 	}
