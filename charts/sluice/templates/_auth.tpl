@@ -1,5 +1,8 @@
 {{/* Who may call: "kubernetes", or "none". */}}
 {{- define "sluice.auth" -}}
+{{- if not .Values.auth }}
+{{- fail "there are no values auth: --reuse-values has left them out, as the chart of the release had none. Upgrade with --reset-then-reuse-values instead" }}
+{{- end }}
 {{- default "kubernetes" .Values.auth.type }}
 {{- end }}
 
