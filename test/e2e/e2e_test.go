@@ -194,7 +194,8 @@ func testRecreate(t *testing.T) {
 	}
 }
 
-// watched starts a pod that calls an account ten times a second. The function it returns reads how
+// watched starts a pod that calls an account ten times a second, and waits until it is answered.
+// The function it returns reads how
 // often each status was answered.
 func watched(t *testing.T, name, verb, url, account string) (statuses func() map[string]int) {
 	t.Helper()
@@ -202,7 +203,7 @@ func watched(t *testing.T, name, verb, url, account string) (statuses func() map
 	t.Cleanup(func() {
 		_, _ = run(t, "", "kubectl", "delete", "pod", "-n", namespace, name, "--wait=false")
 	})
-	return func() map[string]int {
+	statuses = func() map[string]int {
 		seen := map[string]int{}
 		for line := range strings.Lines(kubectl(t, "logs", "-n", namespace, name)) {
 			if f := strings.Fields(line); len(f) > 1 {
@@ -211,6 +212,13 @@ func watched(t *testing.T, name, verb, url, account string) (statuses func() map
 		}
 		return seen
 	}
+	eventually(t, name+" is a caller that Sluice knows", func() error {
+		if seen := statuses(); seen["200"] == 0 {
+			return fmt.Errorf("it was answered %v", seen)
+		}
+		return nil
+	})
+	return statuses
 }
 
 func testWithoutAPIServer(t *testing.T) {
