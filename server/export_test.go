@@ -81,7 +81,7 @@ func Refusals() (refuse func(context.Context)) {
 }
 
 // Overload makes the server take the next queue that is too long for overload, and no burst.
-func (s *Server) Overload() { s.admission.crowd.until.Store(math.MaxInt64) }
+func (s *Server) Overload() { s.admission.bursts.until.Store(math.MaxInt64 / 2) }
 
 // AdmitAll has the server admit any number of checks that wait for a core.
 func (s *Server) AdmitAll() { s.admission.maxRunnable = math.MaxInt64 }

@@ -46,7 +46,7 @@ type admission struct {
 	// runnable counts the requests that were admitted and have not got a core since.
 	runnable    atomic.Int64
 	maxRunnable int64
-	crowd       crowd
+	bursts      bursts
 	refusals    pacer
 	// idle is sent to when no request waits for a core: a refusal that is held is answered then.
 	idle chan struct{}
@@ -66,7 +66,7 @@ func newAdmission(maxInFlight int, m *admissionMetrics) *admission {
 	cores := runtime.GOMAXPROCS(0)
 	a := &admission{
 		pools:       map[poolName]*pool{},
-		crowd:       crowd{start: time.Now()},
+		bursts:      newBursts(cores),
 		idle:        make(chan struct{}),
 		maxRunnable: int64(runnablePerCore * cores),
 		refusals: pacer{
@@ -86,14 +86,18 @@ func newAdmission(maxInFlight int, m *admissionMetrics) *admission {
 // full reports whether a request would be refused. Checks also are where requests keep waiting for
 // a core: a store in memory holds none of them up, so that otherwise none would be in flight.
 func (p *pool) full(weight int64) bool {
-	return p.inFlight.Load()+weight > p.limit ||
-		p.name == checkPool && p.of.crowd.refuses(p.of.runnable.Load() >= p.of.maxRunnable)
+	return p.inFlight.Load()+weight > p.limit || p.isCrowded() && !p.of.bursts.hasRoom()
+}
+
+// isCrowded reports whether one more check would be admitted for a burst alone.
+func (p *pool) isCrowded() bool {
+	return p.name == checkPool && p.of.runnable.Load() >= p.of.maxRunnable
 }
 
 // acquire takes a place in the pool, or reports that there is none. It yields, so that all requests
 // that have arrived are counted before one of them is worked on.
 func (p *pool) acquire(weight int64) bool {
-	if p.full(weight) {
+	if p.isCrowded() && !p.of.bursts.admit() {
 		return false
 	}
 	if p.inFlight.Add(weight) > p.limit {

@@ -28,7 +28,7 @@
 //   - listener.go: the limit on the number of connections.
 //   - tls.go: encrypts the connections.
 //   - inflight.go: how many requests are worked on at a time, and how others are refused.
-//   - crowd.go: tells overload from a burst.
+//   - bursts.go: tells a burst of checks from overload.
 //   - budget.go: how much memory all requests together may hold.
 //   - metrics.go: what is counted.
 //   - log.go: the log, which leaves out lines where there are many alike.
