@@ -37,7 +37,7 @@ const (
 	verbUse  right = "use"  // check, commit and release
 	verbGet  right = "get"  // the usage of an account
 	verbList right = "list" // the usage of all accounts
-	// itsOwn has the operation look at rights by itself. Who calls is known.
+	// itsOwn has the operation look at rights by itself, and take a place then. Who calls is known.
 	itsOwn right = "its own"
 )
 
@@ -113,7 +113,8 @@ func (r route) guarded() endpoint {
 				return err
 			}
 		}
-		if err := q.enter(); err != nil {
+		readsBody := r.inputs.body != nil && q.http.ContentLength != 0
+		if err := q.enter(readsBody || r.needs == itsOwn); err != nil {
 			return err
 		}
 		return r.serve(s, q, resp)

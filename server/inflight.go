@@ -196,13 +196,14 @@ func (m *admissionMetrics) add(p *pool) (shed prometheus.Counter) {
 	return m.shed.WithLabelValues(string(p.name))
 }
 
-// enter takes a place for a request without a body, and otherwise only looks whether there is one:
-// read takes it when the body is there, so that slow bodies keep no place from others.
-func (q *request) enter() error {
+// enter takes a place for a request that waits for nothing more. For one that does, it only looks
+// whether there is one: the place is taken when the body or the right is there, so that slow bodies
+// and slow reviews keep none from others.
+func (q *request) enter(waits bool) error {
 	switch {
 	case q.pool == nil:
 		return nil
-	case q.http.ContentLength == 0:
+	case !waits:
 		return q.admit()
 	case q.pool.full(q.weight()):
 		return q.pool.refuse(q.http.Context())

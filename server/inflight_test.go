@@ -130,6 +130,55 @@ func TestSlowBodiesTakeNoPlace(t *testing.T) {
 	}
 }
 
+// TestBodyThatNobodyReadsGetsNoOneIn has reads come with a body, which they do not take.
+func TestBodyThatNobodyReadsGetsNoOneIn(t *testing.T) {
+	s := newStuck(t, "getAccount", 1)
+	defer close(s.let)
+	_, err := io.WriteString(s.dial(),
+		"GET /v1/accounts/marketing/newsletter HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\n\r\nx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.untilInFlight("read", 1)
+	s.get("/v1/accounts").wantProblem(503, "overloaded", inFlightHint)
+}
+
+// slowRules are rules that take long to say who may list.
+type slowRules struct {
+	*rules
+	asked, let chan struct{}
+}
+
+func (a slowRules) Authorize(
+	ctx context.Context, who server.Caller, verb string, k limiter.Key,
+) error {
+	if verb == "list" {
+		a.asked <- struct{}{}
+		<-a.let
+	}
+	return a.rules.Authorize(ctx, who, verb, k)
+}
+
+// TestReviewsOfListsTakeNoPlace has the right to a list be reviewed while somebody else reads usage.
+func TestReviewsOfListsTakeNoPlace(t *testing.T) {
+	auth := slowRules{
+		&rules{may: map[string][]string{"amy": {"get marketing/newsletter"}, "eve": nil}},
+		make(chan struct{}), make(chan struct{}),
+	}
+	a := newAPI(t, limiter.Policy{}, setup{auth: auth, maxInFlight: 1})
+	defer close(auth.let)
+	_, err := io.WriteString(a.dial(), "GET /v1/accounts?namespace=marketing HTTP/1.1\r\n"+
+		"Host: s\r\nAuthorization: Bearer eve\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-auth.asked
+	usage := as("amy", request{method: http.MethodGet}.to("/v1/accounts/marketing/newsletter"))
+	if got := a.call(usage); got.status != http.StatusOK {
+		t.Errorf("meanwhile somebody else got %d %s", got.status, got.body)
+	}
+}
+
 // TestChecksThatWaitForACoreAreShed has more calls arrive at a time than one core works on soon. If
 // that is no burst, some of the checks are refused; of commits none is, though none of either is
 // held up by the store.

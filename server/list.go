@@ -18,6 +18,9 @@ func (s *Server) list(q *request, r *response) error {
 	if err := s.authorize(q, verbList, limiter.Key{Namespace: page.namespace}); err != nil {
 		return err
 	}
+	if err := q.admit(); err != nil {
+		return err
+	}
 	if !r.share.acquire(s.responses, usageBytes*min(page.limit, s.limiter.Stats().Accounts)) {
 		return errResponses
 	}
