@@ -78,6 +78,10 @@ func (a *Auth) askAll(
 ) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	defer s.batches.Add(-1)
+	if s.batches.Add(1) > batchesOfOne {
+		cancel() // it waits for nothing
+	}
 	var askers errgroup.Group
 	askers.SetLimit(askersOfBatch)
 	for account, at := range open {

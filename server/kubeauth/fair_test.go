@@ -73,6 +73,45 @@ func TestFloodOfNamesByOneCaller(t *testing.T) {
 	})
 }
 
+// TestFewBatchesOfOneCallerWait has a caller send more batches of unknown names at a time than may
+// hold memory while they wait. What it knows is answered in all of them.
+func TestFewBatchesOfOneCallerWait(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeAPI) {
+		f.allow("hostile", "newsletter", true)
+		hostile := f.mustAuthenticate(f.token("hostile"))
+		if err := f.use(hostile, "marketing", "newsletter"); err != nil {
+			t.Fatal(err)
+		}
+		f.set(func() { f.latency = time.Second })
+		const batches = 100
+		var all sync.WaitGroup
+		var waited atomic.Int32
+		for batch := range batches {
+			all.Go(func() {
+				calls := make([]limiter.Call, 20)
+				for i := range calls {
+					calls[i].Key = limiter.Key{
+						Namespace: "marketing", Name: fmt.Sprintf("random-%d-%d", batch, i),
+					}
+				}
+				calls[0].Key.Name = "newsletter"
+				if took(func() { f.AuthorizeCalls(t.Context(), hostile, "use", calls) }) > 0 {
+					waited.Add(1)
+				} else {
+					wantProblem(t, calls[1].Err, httpv1.Overloaded, "Try again")
+				}
+				if err := calls[0].Err; err != nil {
+					t.Errorf("what is known is refused: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		if n := waited.Load(); n == 0 || n > batches/4 {
+			t.Errorf("%d of %d batches waited", n, batches)
+		}
+	})
+}
+
 // TestOwnQueueIsNoFaultOfTheAPIServer has a caller that tries to keep a right by waiting in its own
 // queue until it is revoked.
 func TestOwnQueueIsNoFaultOfTheAPIServer(t *testing.T) {

@@ -21,12 +21,14 @@ const (
 )
 
 // The bounds of what one subject may have reviewed. Rights by name to 10,000 accounts are renewed
-// with 33 reviews a second, and are all known a minute and a half after a start.
+// with 33 reviews a second, and are all known a minute and a half after a start. Batches that wait
+// hold memory that is shared with other callers: up to 2 MiB each.
 const (
 	rightsPerSecond = 100
 	rightsBurst     = 1000
 	rightsOfOne     = 4
 	rightsInFlight  = 32
+	batchesOfOne    = 16
 )
 
 // subject is a ServiceAccount that calls, with what is known of its rights. All pods and tokens of
@@ -39,6 +41,7 @@ type subject struct {
 	flights singleflight.Group
 	rate    *rate.Limiter
 	share   share
+	batches atomic.Int32 // that wait for reviews
 
 	used atomic.Int64 // when it was last asked about, in seconds since 1970
 	size atomic.Int64 // of its decisions, in bytes
