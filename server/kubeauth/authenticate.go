@@ -5,8 +5,10 @@ import (
 	"errors"
 	"hash/maphash"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 )
@@ -24,6 +26,13 @@ const (
 	unverifiedBurst     = 40
 )
 
+// How many tokens of one ServiceAccount are reviewed that were not accepted before: in the time
+// that a token is used, fewer than what the cache has room for. See docs/design/0023.
+const (
+	freshPerSecond = 100
+	freshBurst     = 4000
+)
+
 // serviceAccountPrefix begins the names of ServiceAccounts. No other user has such a name.
 const serviceAccountPrefix = "system:serviceaccount:"
 
@@ -33,6 +42,9 @@ type tokenShares struct {
 	verified   [64]share // by the hash of the ServiceAccount
 	unverified share
 	rate       *rate.Limiter
+
+	mu    sync.Mutex
+	fresh *simplelru.LRU[string, *rate.Limiter] // of fresh tokens, by ServiceAccount
 }
 
 func (t *tokenShares) init() {
@@ -42,6 +54,19 @@ func (t *tokenShares) init() {
 	}
 	t.unverified.init(unverifiedInFlight, unverifiedWaiting)
 	t.rate = rate.NewLimiter(unverifiedPerSecond, unverifiedBurst)
+	t.fresh = newLRU[string, *rate.Limiter](maxSubjects, nil)
+}
+
+// admitsFresh reports whether one more fresh token of a ServiceAccount may be reviewed now.
+func (t *tokenShares) admitsFresh(serviceAccount string, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	limiter, ok := t.fresh.Get(serviceAccount)
+	if !ok {
+		limiter = rate.NewLimiter(freshPerSecond, freshBurst)
+		t.fresh.Add(serviceAccount, limiter)
+	}
+	return limiter.AllowN(now, 1)
 }
 
 func (t *tokenShares) of(serviceAccount string) *share {
@@ -209,6 +234,8 @@ func (a *Auth) admit(
 		return nil, problemForged
 	case a.api.tokens.breaker.blocks():
 		return nil, problemUnavailable
+	case v == genuine && !accepted && !a.shares.admitsFresh(c.Subject, now):
+		return nil, errShed
 	case v == genuine:
 		return a.verified.acquire(ctx, a.shares.of(c.Subject))
 	case !a.shares.rate.AllowN(now, 1):

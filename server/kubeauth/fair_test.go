@@ -112,6 +112,33 @@ func TestFewBatchesOfOneCallerWait(t *testing.T) {
 	})
 }
 
+// TestFloodOfGoodTokensByOneCaller has a caller use each token once, as one does that asks for a
+// token for each call. That must not have others reviewed again, nor the API server flooded.
+func TestFloodOfGoodTokensByOneCaller(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeAPI) {
+		idle := f.token("dispatcher")
+		f.mustAuthenticate(idle)
+		const seconds = 60
+		for range seconds {
+			for range 18_000 / seconds {
+				if _, err := f.Authenticate(t.Context(), f.token("hostile")); err != nil {
+					wantProblem(t, err, httpv1.Overloaded, "Try again")
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		n := f.count(tokenPath)
+		if n > 4000+(seconds+1)*100 {
+			t.Errorf("%d reviews", n)
+		}
+		f.mustAuthenticate(f.token("another"))
+		f.mustAuthenticate(idle)
+		if again := f.count(tokenPath) - n; again != 1 {
+			t.Errorf("%d reviews for others, want that of the new token", again)
+		}
+	})
+}
+
 // TestOwnQueueIsNoFaultOfTheAPIServer has a caller that tries to keep a right by waiting in its own
 // queue until it is revoked.
 func TestOwnQueueIsNoFaultOfTheAPIServer(t *testing.T) {
