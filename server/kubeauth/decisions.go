@@ -63,6 +63,7 @@ func (d *decisions) init(s *subject, total *atomic.Int64) {
 
 func (s *subject) grow(bytes int64) {
 	s.size.Add(bytes)
+	s.namespace.bytes.Add(bytes)
 	s.total.Add(bytes)
 }
 

@@ -37,6 +37,7 @@ type subject struct {
 	key       string
 	user, uid string
 	groups    []string
+	namespace *namespace
 
 	flights singleflight.Group
 	rate    *rate.Limiter
@@ -51,15 +52,30 @@ type subject struct {
 // User is the name of the ServiceAccount: system:serviceaccount:<namespace>:<name>.
 func (s *subject) User() string { return s.user }
 
+// home returns the namespace of the ServiceAccount.
+func (s *subject) home() string {
+	home, _, _ := strings.Cut(strings.TrimPrefix(s.user, serviceAccountPrefix), ":")
+	return home
+}
+
+// namespace is one that has subjects.
+type namespace struct {
+	subjects int          // how many
+	bytes    atomic.Int64 // of their decisions
+}
+
 // subjects are those that called lately.
 type subjects struct {
 	bytes atomic.Int64 // of the decisions of all
 
-	mu    sync.Mutex
-	byKey map[string]*subject
+	mu         sync.Mutex
+	byKey      map[string]*subject
+	namespaces map[string]*namespace
 }
 
-func newSubjects() *subjects { return &subjects{byKey: map[string]*subject{}} }
+func newSubjects() *subjects {
+	return &subjects{byKey: map[string]*subject{}, namespaces: map[string]*namespace{}}
+}
 
 // of returns the subject of a user. What differs between its tokens does not matter.
 func (t *subjects) of(user *authenticationv1.UserInfo, now time.Time) *subject {
@@ -75,24 +91,51 @@ func (t *subjects) of(user *authenticationv1.UserInfo, now time.Time) *subject {
 	return s
 }
 
-// add adds a subject, in place of the one that was not used for longest if there are too many. The
-// caller holds mu.
+// add adds a subject, in place of another one if there are too many. The caller holds mu.
 func (t *subjects) add(s *subject, now time.Time) {
 	if len(t.byKey) >= maxSubjects {
-		var oldest *subject
-		for _, other := range t.byKey {
-			if oldest == nil || other.used.Load() < oldest.used.Load() {
-				oldest = other
-			}
-		}
-		delete(t.byKey, oldest.key)
-		oldest.forget(true)
+		t.remove(t.idlest(now))
 	}
+	if s.namespace = t.namespaces[s.home()]; s.namespace == nil {
+		s.namespace = &namespace{}
+		t.namespaces[s.home()] = s.namespace
+	}
+	s.namespace.subjects++
 	s.rate = rate.NewLimiter(rightsPerSecond, rightsBurst)
 	s.share.init(rightsOfOne, rightsBurst)
 	s.used.Store(now.Unix())
 	s.init(s, &t.bytes)
 	t.byKey[s.key] = s
+}
+
+// idlest returns the subject that gives way to another: the one that was not used for longest, if
+// nothing that it knows can be used any more. Otherwise it is one of the namespace that has most,
+// so that nobody pushes out others by making ServiceAccounts. The caller holds mu.
+func (t *subjects) idlest(now time.Time) *subject {
+	var ofAll, ofMost *subject
+	for _, s := range t.byKey {
+		if ofAll == nil || s.used.Load() < ofAll.used.Load() {
+			ofAll = s
+		}
+		if ofMost == nil || s.namespace.subjects > ofMost.namespace.subjects ||
+			s.namespace.subjects == ofMost.namespace.subjects &&
+				s.used.Load() < ofMost.used.Load() {
+			ofMost = s
+		}
+	}
+	if ofAll.used.Load() < now.Add(-staleFor).Unix() {
+		return ofAll
+	}
+	return ofMost
+}
+
+// remove removes a subject. The caller holds mu.
+func (t *subjects) remove(s *subject) {
+	delete(t.byKey, s.key)
+	if s.namespace.subjects--; s.namespace.subjects == 0 {
+		delete(t.namespaces, s.home())
+	}
+	s.forget(true)
 }
 
 // current returns what is known of a subject now: the subject itself, unless it gave way to another
@@ -114,7 +157,8 @@ func (t *subjects) current(s *subject, now time.Time) *subject {
 	return again
 }
 
-// trim makes the subject that has the most decisions forget them, if there are too many.
+// trim makes subjects forget their decisions, while there are too many: of the namespace whose
+// subjects have most, the one that has most.
 func (t *subjects) trim() {
 	if t.bytes.Load() <= maxDecisionBytes {
 		return
@@ -122,16 +166,22 @@ func (t *subjects) trim() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for t.bytes.Load() > maxDecisionBytes {
-		var most *subject
-		for _, s := range t.byKey {
-			if most == nil || s.size.Load() > most.size.Load() {
-				most = s
+		var most *namespace
+		for _, n := range t.namespaces {
+			if most == nil || n.bytes.Load() > most.bytes.Load() {
+				most = n
 			}
 		}
-		if most == nil || most.size.Load() == 0 {
+		var pays *subject
+		for _, s := range t.byKey {
+			if s.namespace == most && (pays == nil || s.size.Load() > pays.size.Load()) {
+				pays = s
+			}
+		}
+		if pays == nil || pays.size.Load() == 0 {
 			return
 		}
-		most.forget(false)
+		pays.forget(false)
 	}
 }
 

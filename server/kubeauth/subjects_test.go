@@ -114,3 +114,43 @@ func TestSubjectsGiveWay(t *testing.T) {
 		t.Errorf("%d bytes are added to a subject that gave way", n)
 	}
 }
+
+// TestNamespaceWithMostDecisionsPays has a namespace with many ServiceAccounts, each of which
+// remembers less than one of another namespace does.
+func TestNamespaceWithMostDecisionsPays(t *testing.T) {
+	now := time.Now()
+	all := newSubjects()
+	dispatcher := newSubject(all, "mail:dispatcher", now)
+	learnMany(dispatcher, 0, 10_000, true, now)
+	has := dispatcher.size.Load()
+	for i := range 50 {
+		hostile := newSubject(all, fmt.Sprintf("hostile:sender-%d", i), now)
+		learnMany(hostile, 0, maxDenies, false, now)
+		all.trim()
+	}
+	if dispatcher.size.Load() != has {
+		t.Error("the callers of one namespace have another forget its rights")
+	}
+	if n := all.bytes.Load(); n > maxDecisionBytes {
+		t.Errorf("%d bytes are remembered", n)
+	}
+}
+
+// TestNamespaceWithMostSubjectsGivesWay has all ServiceAccounts of a large namespace call, while
+// those of another do not.
+func TestNamespaceWithMostSubjectsGivesWay(t *testing.T) {
+	now := time.Now()
+	all := newSubjects()
+	idle := newSubject(all, "mail:idle", now)
+	idle.learn(question{"use", "marketing", ""}, true, now)
+	for i := range maxSubjects + 100 {
+		now = now.Add(100 * time.Millisecond)
+		newSubject(all, fmt.Sprintf("hostile:sender-%d", i), now)
+	}
+	if all.current(idle, now) != idle {
+		t.Error("a subject of another namespace gave way")
+	}
+	if n := all.len(); n != maxSubjects {
+		t.Errorf("%d subjects", n)
+	}
+}
