@@ -135,7 +135,7 @@ func (a *Auth) ask(
 	defer cancel()
 	allowed, err := a.askAbout(ctx, s, k, about(verb, account))
 	switch {
-	case usable && isUnavailable(err):
+	case usable && isUnavailable(err) && s.mayHave(about(verb, account), now):
 		a.metrics.rights.stale.Inc()
 		return nil
 	case err != nil:

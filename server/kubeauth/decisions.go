@@ -102,6 +102,13 @@ func (s *subject) known(q question, now time.Time) (k known) {
 	return k
 }
 
+// mayHave reports whether there is still an allow that may be used while the API server is
+// unavailable: it may have said no to one before it went away.
+func (s *subject) mayHave(q question, now time.Time) bool {
+	k := s.known(q, now)
+	return k.allow != nil && k.allow.isUsable(now)
+}
+
 // wasDenied reports whether the answer to one question was no, lately. The caller holds mu.
 func (s *subject) wasDenied(q question, now time.Time) bool {
 	asked, ok := s.denies.Get(q)

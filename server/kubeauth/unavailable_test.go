@@ -285,3 +285,23 @@ func TestWhatIsRevokedEndsInTime(t *testing.T) {
 		}
 	}
 }
+
+// TestRevokedRightIsNotUsedAfterTheAnswer has the API server say that the right to the namespace is
+// gone, and then go away before it says anything about the account alone.
+func TestRevokedRightIsNotUsedAfterTheAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fakeAPI) {
+		f.allow("dispatcher", "", true)
+		caller := f.mustAuthenticate(f.token("dispatcher"))
+		if err := f.use(caller, "marketing", "newsletter"); err != nil {
+			t.Fatal(err)
+		}
+		f.allow("dispatcher", "", false)
+		time.Sleep(6 * time.Minute)
+		f.set(func() { f.latency = 100 * time.Millisecond })
+		go func() {
+			time.Sleep(50 * time.Millisecond) // the first review is on its way
+			f.set(func() { f.fault = status(503) })
+		}()
+		wantProblem(t, f.use(caller, "marketing", "newsletter"), httpv1.NotReady, "")
+	})
+}
