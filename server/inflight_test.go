@@ -159,7 +159,7 @@ func (a slowRules) Authorize(
 	return a.rules.Authorize(ctx, who, verb, k)
 }
 
-// TestReviewsOfListsTakeNoPlace has the right to a list be reviewed while somebody else reads usage.
+// TestReviewsOfListsTakeNoPlace has a right to a list be reviewed while somebody else reads usage.
 func TestReviewsOfListsTakeNoPlace(t *testing.T) {
 	auth := slowRules{
 		&rules{may: map[string][]string{"amy": {"get marketing/newsletter"}, "eve": nil}},
