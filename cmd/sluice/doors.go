@@ -37,11 +37,6 @@ func (c *config) openDoors(
 		return nil, err
 	}
 	c.tls.warn(cluster != nil, log)
-	// Besides ours there are those of the process and of the controllers.
-	scraped, err := metricsHandler(prometheus.Gatherers{metrics.Registry, registry}, cluster)
-	if err != nil {
-		return nil, err
-	}
 	var background []manager.Runnable
 	options := server.Options{
 		Limiter:        l,
@@ -51,13 +46,19 @@ func (c *config) openDoors(
 		Registry:       registry,
 		Log:            log,
 	}
+	var worth screen
 	if cluster != nil {
 		auth, err := c.newAuth(cluster, registry, log)
 		if err != nil {
 			return nil, err
 		}
-		options.Auth = auth
+		options.Auth, worth = auth, auth.Screen
 		background = append(background, auth)
+	}
+	// Besides ours there are those of the process and of the controllers.
+	scraped, err := metricsHandler(prometheus.Gatherers{metrics.Registry, registry}, cluster, worth)
+	if err != nil {
+		return nil, err
 	}
 	over := func(listener net.Listener) net.Listener { return listener }
 	if c.tls.enabled() {

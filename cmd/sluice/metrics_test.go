@@ -2,13 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -18,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sluice-mail/sluice/server/kubeauth"
 	"github.com/sluice-mail/sluice/test/controlplane"
 )
 
@@ -36,6 +42,15 @@ func tokenOf(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return request.Status.Token
+}
+
+func screenOf(t *testing.T) screen {
+	t.Helper()
+	auth, err := kubeauth.New(kubeauth.Options{Config: controlplane.Config, Audience: "sluice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return auth.Screen
 }
 
 // TestMetricsAreForTheirReaders asks with tokens of the API server's.
@@ -71,11 +86,11 @@ func TestMetricsAreForTheirReaders(t *testing.T) {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_secret"}))
-	protected, err := metricsHandler(registry, controlplane.Config)
+	protected, err := metricsHandler(registry, controlplane.Config, screenOf(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	open, err := metricsHandler(registry, nil)
+	open, err := metricsHandler(registry, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,5 +136,41 @@ func TestMetricsAreForTheirReaders(t *testing.T) {
 				t.Errorf("got %d %s, want %d", resp.StatusCode, body, ask.want)
 			}
 		})
+	}
+}
+
+// TestFloodOfBadTokensKeepsNoReaderOut has callers send tokens that nobody has signed, and then one
+// whose token is new. That it may not read is what the API server says.
+func TestFloodOfBadTokensKeepsNoReaderOut(t *testing.T) {
+	good := tokenOf(t, "metrics-late")
+	handler, err := metricsHandler(prometheus.NewRegistry(), controlplane.Config, screenOf(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(token string) int {
+		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w.Code
+	}
+	signed, _, _ := strings.Cut(good[strings.LastIndex(good, ".")+1:], "=")
+	head := strings.TrimSuffix(good, signed)
+	var flood sync.WaitGroup
+	defer flood.Wait()
+	var sent atomic.Int32
+	for i := range 100 {
+		flood.Go(func() {
+			for n := range 20 {
+				ask(head + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d.%d", i, n)))
+				sent.Add(1)
+			}
+		})
+	}
+	for sent.Load() < 100 {
+		time.Sleep(time.Millisecond)
+	}
+	if got := ask(good); got != http.StatusForbidden {
+		t.Errorf("got %d, want %d", got, http.StatusForbidden)
 	}
 }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"hash/maphash"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 )
@@ -42,9 +40,7 @@ type tokenShares struct {
 	verified   [64]share // by the hash of the ServiceAccount
 	unverified share
 	rate       *rate.Limiter
-
-	mu    sync.Mutex
-	fresh *simplelru.LRU[string, *rate.Limiter] // of fresh tokens, by ServiceAccount
+	fresh      *limiters
 }
 
 func (t *tokenShares) init() {
@@ -54,19 +50,7 @@ func (t *tokenShares) init() {
 	}
 	t.unverified.init(unverifiedInFlight, unverifiedWaiting)
 	t.rate = rate.NewLimiter(unverifiedPerSecond, unverifiedBurst)
-	t.fresh = newLRU[string, *rate.Limiter](maxSubjects, nil)
-}
-
-// admitsFresh reports whether one more fresh token of a ServiceAccount may be reviewed now.
-func (t *tokenShares) admitsFresh(serviceAccount string, now time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	limiter, ok := t.fresh.Get(serviceAccount)
-	if !ok {
-		limiter = rate.NewLimiter(freshPerSecond, freshBurst)
-		t.fresh.Add(serviceAccount, limiter)
-	}
-	return limiter.AllowN(now, 1)
+	t.fresh = newLimiters(freshPerSecond, freshBurst)
 }
 
 func (t *tokenShares) of(serviceAccount string) *share {
@@ -234,7 +218,7 @@ func (a *Auth) admit(
 		return nil, problemForged
 	case a.api.tokens.breaker.blocks():
 		return nil, problemUnavailable
-	case v == genuine && !accepted && !a.shares.admitsFresh(c.Subject, now):
+	case v == genuine && !accepted && !a.shares.fresh.allows(c.Subject, now):
 		return nil, errShed
 	case v == genuine:
 		return a.verified.acquire(ctx, a.shares.of(c.Subject))

@@ -10,6 +10,7 @@
 //   - claims.go: what a token says of itself, which costs nothing to refuse.
 //   - keys.go: the keys of the cluster, which tell forged tokens before a review.
 //   - token_cache.go: the answers to reviews of tokens.
+//   - screen.go: refuses tokens before somebody else reviews them.
 //
 // What they may do:
 //
@@ -22,6 +23,7 @@
 //   - api_server.go: makes the reviews.
 //   - breaker.go: knows whether the API server answers.
 //   - lane.go: bounds how many reviews are in flight, and shares them out fairly.
+//   - limiters.go: rates, one for each ServiceAccount.
 //   - problems.go: what callers are told.
 //   - metrics.go: what is counted.
 package kubeauth

@@ -56,6 +56,7 @@ type Auth struct {
 	subjects     *subjects
 	rights       lane
 	shares       tokenShares
+	screened     *limiters
 }
 
 // Caller is who holds a token. It is an alias, the same as server.Caller.
@@ -87,6 +88,7 @@ func newAuth(o Options, clock func() time.Time) (*Auth, error) {
 		unverified: newLane(unverifiedInFlight),
 		subjects:   newSubjects(),
 		rights:     newLane(rightsInFlight),
+		screened:   newLimiters(screenedPerSecond, screenedBurst),
 	}
 	a.shares.init()
 	if o.Registry != nil {
