@@ -98,8 +98,8 @@ func bearerToken(h http.Header) (string, error) {
 	return token, nil
 }
 
-// guarded returns what serves a route to callers who have the right to it. Only they take a place
-// among the requests in flight.
+// guarded returns what serves a route to callers who have the right to it. Others take no place
+// among the requests in flight, but for the time in which a batch is decoded.
 func (r route) guarded() endpoint {
 	if r.needs == "" {
 		return r.serve
