@@ -6,10 +6,10 @@ import (
 )
 
 // How many checks are admitted although the queue for cores is too long: so many at once, and so
-// many a second for each core. That is some tenth of what a core does.
+// many a second for each core. That is a small part of what a core does.
 const (
-	burstOfChecks       = 2048
-	burstChecksOfSecond = 2000
+	burstOfChecks       = 1024
+	burstChecksOfSecond = 500
 )
 
 // bursts tells a burst from overload. Many dispatchers that begin at the same second are served

@@ -15,13 +15,13 @@ func TestBurstsAreAdmittedAndNoMore(t *testing.T) {
 			want  int // how many are admitted
 		}{
 			{0, 1000, 1000}, // a burst
-			{time.Second, 2048, 2048},
-			{0, 10, 0},                      // this is no burst any more
-			{time.Second / 2, 10_000, 2000}, // two thousand a second, for each of two cores
-			{250 * time.Microsecond, 10, 1},
-			{249 * time.Microsecond, 10, 0},
+			{time.Second, 1024, 1024},
+			{0, 10, 0},                     // this is no burst any more
+			{time.Second / 2, 10_000, 500}, // five hundred a second, for each of two cores
+			{time.Millisecond, 10, 1},
+			{999 * time.Microsecond, 10, 0},
 			{time.Microsecond, 10, 1},
-			{time.Hour, 10_000, 2048}, // and never more at once
+			{time.Hour, 10_000, 1024}, // and never more at once
 		} {
 			time.Sleep(step.pause) // of the bubble's clock
 			admitted := 0
