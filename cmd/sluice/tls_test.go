@@ -148,7 +148,12 @@ func scrape(t *testing.T, address string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := io.ReadAll(conn)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil) // the body is in chunks
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
