@@ -135,6 +135,7 @@ func (r *release) verified(names ...string) *corev1.Secret {
 // TestReleaseIsUpgraded has a cluster keep a release, as helm template cannot: without
 // authentication at first, and with a certificate of Helm's that it keeps, until it must not.
 func TestReleaseIsUpgraded(t *testing.T) {
+	withHelm(t)
 	for _, version := range []string{"v3", "v4"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()

@@ -17,9 +17,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// withHelm leaves a test that is mostly Helm out with -short: there are no races of ours in it.
+func withHelm(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it runs Helm again and again: see it without -short")
+	}
+}
+
 // A value that the chart renders and the program refuses would be an upgrade that takes a good pod
 // away for one that cannot start. One that only the chart refuses could not be used.
 func TestChartAndProgramTakeTheSameValues(t *testing.T) {
+	withHelm(t)
 	variables := map[string]string{
 		"reservationTTL":         "SLUICE_RESERVATION_TTL",
 		"maxReservations":        "SLUICE_MAX_RESERVATIONS",
