@@ -59,7 +59,11 @@ func (b *logBuffer) String() string {
 // newProcess makes one that is not started yet.
 func newProcess(t *testing.T) *process {
 	t.Helper()
-	host := strings.TrimPrefix(admin.Host, "https://")
+	host := admin.Host
+	if _, after, hasScheme := strings.Cut(host, "://"); hasScheme {
+		host = after
+	}
+	host = strings.TrimRight(host, "/")
 	return &process{
 		t: t, network: redistest.NewProxy(t, host), log: &logBuffer{},
 		api: freeAddress(t), health: freeAddress(t), metrics: freeAddress(t),
