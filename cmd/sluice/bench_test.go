@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/sluice-mail/sluice/bench"
+	"github.com/sluice-mail/sluice/test/testprocess"
 )
 
 // serveBenchAccounts serves what --print-accounts prints.
@@ -66,7 +67,7 @@ func TestBench(t *testing.T) {
 func TestBenchIsInterrupted(t *testing.T) {
 	p := serveBenchAccounts(t, "1")
 	var out bytes.Buffer
-	load := &program{t: t, log: &logBuffer{}}
+	load := &program{t: t, log: &testprocess.Log{}}
 	cmd := command(t, nil, "bench", "--url", "http://"+p.api, "--duration", "1h")
 	cmd.Stdout = &out
 	load.run(cmd)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
 	"github.com/sluice-mail/sluice/test/controlplane"
+	"github.com/sluice-mail/sluice/test/testprocess"
 )
 
 // mustPost makes a call, and wants a 200.
@@ -216,7 +217,7 @@ func TestAJournalInACluster(t *testing.T) {
 // startAs is start, with the address of the metrics from the environment.
 func startAs(t *testing.T, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, log: &logBuffer{}, api: freeAddress(t), health: freeAddress(t)}
+	p := &program{t: t, log: &testprocess.Log{}, api: freeAddress(t), health: freeAddress(t)}
 	p.run(command(t, nil, append(args, "--http-address", p.api, "--health-address", p.health)...))
 	return p
 }

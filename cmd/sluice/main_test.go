@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,12 +11,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sluice-mail/sluice/test/controlplane"
+	"github.com/sluice-mail/sluice/test/testprocess"
 )
 
 // TestMain makes the test binary the program itself, where a test starts it as that.
@@ -43,33 +42,15 @@ func command(t *testing.T, environment []string, args ...string) *exec.Cmd {
 type program struct {
 	t      *testing.T
 	cmd    *exec.Cmd
-	log    *logBuffer
+	log    *testprocess.Log
 	api    string
 	health string
-}
-
-// logBuffer is a log that can be read while it is written.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // start runs the program with these arguments. It ends with the test.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, log: &logBuffer{}, api: freeAddress(t), health: freeAddress(t)}
+	p := &program{t: t, log: &testprocess.Log{}, api: freeAddress(t), health: freeAddress(t)}
 	args = append(args, "--http-address", p.api, "--health-address", p.health, "--metrics-address",
 		"127.0.0.1:0")
 	p.run(command(t, nil, args...))
@@ -393,7 +374,7 @@ func TestEnvironment(t *testing.T) {
 		"SLUICE_HEALTH_ADDRESS=127.0.0.1:0",
 		"SLUICE_METRICS_ADDRESS=127.0.0.1:0", "SLUICE_LOG_FORMAT=text",
 	}
-	p := &program{t: t, log: &logBuffer{}}
+	p := &program{t: t, log: &testprocess.Log{}}
 	p.run(command(t, env, "serve", "--log-format", "json"))
 	p.until("it serves", func() bool {
 		status, _ := get("http://" + address + "/v1/accounts/n/a")

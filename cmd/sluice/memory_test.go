@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/sluice-mail/sluice/test/testprocess"
 )
 
 // podMemory is the chart's default for resources.limits.memory.
@@ -19,7 +21,7 @@ const podMemory = 512 << 20
 // last byte. The process must stay far below what the pod may have, and answer everybody else
 // meanwhile.
 func TestUnfinishedBatchesDoNotFillTheMemory(t *testing.T) {
-	p := &program{t: t, log: &logBuffer{}, api: freeAddress(t), health: freeAddress(t)}
+	p := &program{t: t, log: &testprocess.Log{}, api: freeAddress(t), health: freeAddress(t)}
 	limit := "GOMEMLIMIT=" + strconv.Itoa(podMemory/10*9)
 	p.run(command(t, []string{limit}, "serve", "--accounts", accounts(t),
 		"--http-address", p.api, "--health-address", p.health, "--metrics-address", "127.0.0.1:0"))

@@ -21,6 +21,7 @@ import (
 
 	"github.com/sluice-mail/sluice/api/v1alpha1"
 	"github.com/sluice-mail/sluice/test/controlplane"
+	"github.com/sluice-mail/sluice/test/testprocess"
 )
 
 // TestServesOnceItCan wants the log to say so then, and not before.
@@ -77,7 +78,7 @@ func (p *program) post(verb string) (status int, body string) {
 // TestSignalsThatEndNothing: a terminal that is closed, and a reader of the log that is gone, must
 // not make it forget what was sent.
 func TestSignalsThatEndNothing(t *testing.T) {
-	p := &program{t: t, log: &logBuffer{}, api: freeAddress(t), health: freeAddress(t)}
+	p := &program{t: t, log: &testprocess.Log{}, api: freeAddress(t), health: freeAddress(t)}
 	cmd := command(t, nil, "serve", "--accounts", accounts(t), "--log-level", "debug",
 		"--http-address", p.api, "--health-address", p.health, "--metrics-address", "127.0.0.1:0")
 	log, err := cmd.StderrPipe()

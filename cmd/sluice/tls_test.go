@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr/funcr"
+
+	"github.com/sluice-mail/sluice/test/testprocess"
 )
 
 // keyPair is a self-signed certificate and its key, in PEM.
@@ -127,7 +129,7 @@ func presents(address, want string) bool {
 func startTLS(t *testing.T, m *mounted) (p *program, metrics string) {
 	t.Helper()
 	metrics = freeAddress(t)
-	p = &program{t: t, log: &logBuffer{}, api: freeAddress(t), health: freeAddress(t)}
+	p = &program{t: t, log: &testprocess.Log{}, api: freeAddress(t), health: freeAddress(t)}
 	p.run(command(t, nil, append([]string{
 		"serve", "--accounts", accounts(t), "--http-address", p.api, "--health-address", p.health,
 		"--metrics-address", metrics,

@@ -3,7 +3,6 @@
 package chaos
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,17 +14,18 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sluice-mail/sluice/test/testprocess"
 )
 
 // process is a Sluice with the accounts chaos/many-0000 to chaos/many-0999, without limits.
 type process struct {
 	t                    *testing.T
 	cmd                  *exec.Cmd
-	log                  *logBuffer
+	log                  *testprocess.Log
 	api, health, metrics string
 }
 
@@ -43,7 +43,7 @@ func start(t *testing.T, args ...string) *process {
 		t.Fatal(err)
 	}
 	p := &process{
-		t: t, log: &logBuffer{},
+		t: t, log: &testprocess.Log{},
 		api: freeAddress(t), health: freeAddress(t), metrics: freeAddress(t),
 	}
 	p.cmd = exec.Command(binary(), append([]string{"serve", "--accounts", dir,
@@ -136,22 +136,4 @@ func (p *process) lines() (lines []map[string]any) {
 		lines = append(lines, line)
 	}
 	return lines
-}
-
-// logBuffer is the log of a process.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

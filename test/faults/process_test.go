@@ -3,7 +3,6 @@
 package faults
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,13 +14,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/client/sluice"
+	"github.com/sluice-mail/sluice/test/testprocess"
 )
 
 // namespace is that of all accounts here.
@@ -48,10 +47,10 @@ type process struct {
 	client   *sluice.Client // sends every request once
 
 	cmd     *exec.Cmd
-	log     *logBuffer    // of this start
-	started time.Time     // when this start began
-	ended   chan struct{} // closed when it has ended
-	err     error         // of its end
+	log     *testprocess.Log // of this start
+	started time.Time        // when this start began
+	ended   chan struct{}    // closed when it has ended
+	err     error            // of its end
 }
 
 // newProcess makes one with accounts that is not started yet. It ends with the test.
@@ -131,7 +130,7 @@ func (p *process) start() {
 	if p.asUser != 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: p.asUser, Gid: p.asUser}
 	}
-	p.cmd, p.log, p.ended, p.started = cmd, &logBuffer{}, make(chan struct{}), time.Now()
+	p.cmd, p.log, p.ended, p.started = cmd, &testprocess.Log{}, make(chan struct{}), time.Now()
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -234,24 +233,6 @@ func (p *process) refuses(within time.Duration, says ...string) {
 			p.t.Errorf("it does not say %q; the log is\n%s", text, p.log)
 		}
 	}
-}
-
-// logBuffer is the log of a process.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 func key(name string) httpv1.Account { return httpv1.Account{Namespace: namespace, Name: name} }

@@ -12,12 +12,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sluice-mail/sluice/test/testprocess"
 )
 
 // injection is an strace that makes system calls of a process fail, or wait.
 type injection struct {
 	t    *testing.T
-	log  *logBuffer
+	log  *testprocess.Log
 	out  string // the file with the calls
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -29,7 +31,7 @@ func (p *process) inject(what string, more ...string) *injection {
 	p.t.Helper()
 	call, _, _ := strings.Cut(what, ":")
 	i := &injection{
-		t: p.t, log: &logBuffer{}, out: filepath.Join(tempDir(p.t), "strace"),
+		t: p.t, log: &testprocess.Log{}, out: filepath.Join(tempDir(p.t), "strace"),
 		done: make(chan struct{}),
 	}
 	args := append([]string{"-f", "-o", i.out, "-p", strconv.Itoa(p.cmd.Process.Pid),

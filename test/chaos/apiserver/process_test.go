@@ -3,7 +3,6 @@
 package apiserver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +23,7 @@ import (
 	"github.com/sluice-mail/sluice/api/httpv1"
 	"github.com/sluice-mail/sluice/client/sluice"
 	"github.com/sluice-mail/sluice/limiter/redis/redistest"
+	"github.com/sluice-mail/sluice/test/testprocess"
 )
 
 // process is a Sluice that reaches the API server of the cluster through a network that fails.
@@ -34,26 +33,8 @@ type process struct {
 	api     string
 	health  string
 	metrics string
-	log     *logBuffer
+	log     *testprocess.Log
 	cmd     *exec.Cmd
-}
-
-// logBuffer is a log that can be read while it is written.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // newProcess makes one that is not started yet.
@@ -65,7 +46,7 @@ func newProcess(t *testing.T) *process {
 	}
 	host = strings.TrimRight(host, "/")
 	return &process{
-		t: t, network: redistest.NewProxy(t, host), log: &logBuffer{},
+		t: t, network: redistest.NewProxy(t, host), log: &testprocess.Log{},
 		api: freeAddress(t), health: freeAddress(t), metrics: freeAddress(t),
 	}
 }
